@@ -1,0 +1,183 @@
+//! Exact decimal numbers: value = mantissa * 10^-scale. No number passes through a float on its way from a feed to a screen.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+
+use thiserror::Error;
+
+/// Decimal places, 0 to [`Scale::MAX`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scale(u8);
+
+impl Scale {
+    /// The most decimal places an instrument can have.
+    pub const MAX: u32 = 12;
+
+    /// Checks `places`.
+    ///
+    /// # Errors
+    /// More than [`Scale::MAX`] places.
+    pub const fn new(places: u32) -> Result<Self, DecimalError> {
+        if places <= Self::MAX { Ok(Self(places as u8)) } else { Err(DecimalError::ScaleOutOfRange) }
+    }
+
+    /// Decimal places.
+    pub const fn places(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// A price: a mantissa with its scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Price {
+    /// The number without its decimal point.
+    pub mantissa: i64,
+    /// Where the decimal point is.
+    pub scale: Scale,
+}
+
+impl Price {
+    /// `mantissa * 10^-scale`.
+    pub const fn new(mantissa: i64, scale: Scale) -> Self {
+        Self { mantissa, scale }
+    }
+
+    /// The nearest float, for charts and statistics; never for comparing or adding up.
+    pub fn to_f64(self) -> f64 {
+        // A short decimal text gives the nearest float, which a division by a power of ten does not always.
+        self.to_string().parse().unwrap_or(f64::NAN)
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(24);
+        push_decimal(&mut text, self.mantissa, self.scale);
+        f.pad(&text)
+    }
+}
+
+/// A decimal text as its digits say it: `187.420` has mantissa 187420 and 3 places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal {
+    /// The number without its decimal point.
+    pub mantissa: i64,
+    /// Decimal places written, trailing zeros included.
+    pub places: u32,
+}
+
+impl Decimal {
+    /// Parses `-?digits[.digits][e[+-]digits]` exactly.
+    ///
+    /// # Errors
+    /// Anything else (NaN, infinity, signs, blanks), and numbers whose digits do not fit.
+    pub fn parse(text: &str) -> Result<Self, DecimalError> {
+        let (number, exponent) = match text.split_once(['e', 'E']) {
+            Some((number, exponent)) => (number, parse_exponent(exponent)?),
+            None => (text, 0),
+        };
+        let (negative, digits) = match number.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, number),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let dangling = digits.contains('.') && fraction.is_empty();
+        if whole.is_empty() || dangling || !(whole.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit()) {
+            return Err(DecimalError::NotANumber);
+        }
+        let mut mantissa = 0_i64;
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            let digit = i64::from(byte - b'0');
+            let signed = if negative { -digit } else { digit };
+            mantissa = mantissa.checked_mul(10).and_then(|m| m.checked_add(signed)).ok_or(DecimalError::OutOfRange)?;
+        }
+        let places = i32::try_from(fraction.len()).map_err(|_| DecimalError::OutOfRange)? - exponent;
+        if places >= 0 {
+            return Ok(Self { mantissa, places: places as u32 });
+        }
+        let mantissa = power_of_ten(places.unsigned_abs()).and_then(|power| mantissa.checked_mul(power)).ok_or(DecimalError::OutOfRange)?;
+        Ok(Self { mantissa, places: 0 })
+    }
+
+    /// Places that carry a value: trailing zeros do not count.
+    pub fn places_needed(self) -> u32 {
+        let mut shorter = self;
+        while shorter.places > 0 && shorter.mantissa % 10 == 0 {
+            shorter = Self { mantissa: shorter.mantissa / 10, places: shorter.places - 1 };
+        }
+        shorter.places
+    }
+
+    /// The mantissa at `scale`.
+    ///
+    /// # Errors
+    /// The number has more places than `scale`, or does not fit.
+    pub fn at(self, scale: Scale) -> Result<i64, DecimalError> {
+        let target = scale.places();
+        if self.places <= target {
+            return power_of_ten(target - self.places).and_then(|power| self.mantissa.checked_mul(power)).ok_or(DecimalError::OutOfRange);
+        }
+        if self.places_needed() > target {
+            return Err(DecimalError::TooPrecise);
+        }
+        Ok(power_of_ten(self.places - target).map_or(0, |power| self.mantissa / power))
+    }
+}
+
+/// Why a text or number is not a decimal of the wanted kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecimalError {
+    /// Not of the form `-?digits[.digits][e[+-]digits]`.
+    #[error("is not a decimal number")]
+    NotANumber,
+    /// Beyond 64 bits.
+    #[error("does not fit into 64 bits")]
+    OutOfRange,
+    /// More decimal places than the instrument has.
+    #[error("has more decimal places than the instrument")]
+    TooPrecise,
+    /// More than [`Scale::MAX`] places.
+    #[error("scale is above {max}", max = Scale::MAX)]
+    ScaleOutOfRange,
+}
+
+/// Appends `mantissa * 10^-scale` to `out`: all places of the scale, no exponent. No allocation beyond `out`.
+pub fn push_decimal(out: &mut String, mantissa: i64, scale: Scale) {
+    let mut digits = itoa::Buffer::new();
+    let text = digits.format(mantissa.unsigned_abs());
+    if mantissa < 0 {
+        out.push('-');
+    }
+    let places = scale.places() as usize;
+    if places == 0 {
+        out.push_str(text);
+        return;
+    }
+    let whole = text.len().saturating_sub(places);
+    out.push_str(if whole == 0 { "0" } else { &text[..whole] });
+    out.push('.');
+    for _ in text.len()..places {
+        out.push('0');
+    }
+    out.push_str(&text[whole..]);
+}
+
+fn parse_exponent(text: &str) -> Result<i32, DecimalError> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(DecimalError::NotANumber);
+    }
+    let value: i32 = digits.parse().map_err(|_| DecimalError::OutOfRange)?;
+    if value > EXPONENT_MAX {
+        return Err(DecimalError::OutOfRange);
+    }
+    Ok(if text.starts_with('-') { -value } else { value })
+}
+
+fn power_of_ten(exponent: u32) -> Option<i64> {
+    10_i64.checked_pow(exponent)
+}
+
+/// Largest exponent in a decimal text. A larger one is out of range anyway.
+const EXPONENT_MAX: i32 = 64;

@@ -1,0 +1,1 @@
+//! JSON of the schema: one mapping for clients and feeds.

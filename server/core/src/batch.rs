@@ -1,0 +1,42 @@
+//! What the feed task hands to every shard: decoded once, shared by reference.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use tickwire_proto::v1;
+
+/// Numeric name of an instrument on this node: dense from 1, in the order of first appearance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstrumentId(pub u32);
+
+/// A run of entries, in the order of the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// What happened.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing that happened to the book.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A new life of the log: forget everything. Clients get images.
+    Reset {
+        /// Identity of the log from now on.
+        epoch: String,
+    },
+    /// A new instrument, or new scales of a known one. `info.id` is set. If scales changed, images at the new scales follow as updates.
+    Instrument(v1::InstrumentInfo),
+    /// A validated update: `id`, `seq` and `ts_event_us` are set, the body is there, `symbol` is empty.
+    Update(v1::Update),
+    /// Events of every instrument may be missing between two positions: the log was truncated while nobody listened.
+    Gap {
+        /// Last position applied.
+        from: u64,
+        /// First position after the loss.
+        to: u64,
+    },
+    /// A feed changed its health.
+    Feed(v1::FeedState),
+    /// Everything up to here has been applied, even if it changed nothing (poison, signs of life).
+    Position(u64),
+}
