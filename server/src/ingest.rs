@@ -22,6 +22,8 @@ pub enum FeedSourceConfig {
     Simulated {
         /// Same seed, same day.
         seed: u64,
+        /// For measurements: this many symbols at this many updates a second, instead of the lively market.
+        steady: Option<(u32, u32)>,
     },
     /// RabbitMQ.
     Amqp {

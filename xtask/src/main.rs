@@ -1,6 +1,7 @@
 //! Build tasks of Tickwire: `cargo xtask --help`.
 
 mod codegen;
+mod wasm;
 
 use std::path::PathBuf;
 
@@ -22,6 +23,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Build the WASM package into `sdk-wasm/pkg` and, for the demo page, `server/page/sdk`.
+    Wasm,
 }
 
 fn main() -> Result<()> {
@@ -29,6 +32,7 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Codegen { check: true } => codegen::check(&root),
         Task::Codegen { check: false } => codegen::run(&root),
+        Task::Wasm => wasm::build(&root),
     }
 }
 

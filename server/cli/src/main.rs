@@ -1,2 +1,40 @@
-//! Placeholder.
-fn main() {}
+//! The `tickwire` command.
+
+mod demo;
+mod serve;
+mod settings;
+mod simulate;
+mod watch;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "tickwire", version, about = "Live prices and scores: RabbitMQ in, conflated WebSocket and SSE out")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a RabbitMQ feed to clients.
+    Serve(serve::Serve),
+    /// Serve a built-in market and its page on loopback: no broker needed.
+    Demo(demo::Demo),
+    /// Publish a lively, seeded market to RabbitMQ.
+    Simulate(simulate::Simulate),
+    /// Show live values in this terminal.
+    Watch(watch::Watch),
+    /// Check or print the configuration.
+    Config(settings::Settings),
+}
+
+fn main() -> std::process::ExitCode {
+    match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Simulate(simulate) => simulate.run(),
+        Command::Watch(watch) => watch.run(),
+        Command::Config(settings) => settings.run(),
+    }
+}

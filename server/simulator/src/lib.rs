@@ -30,6 +30,12 @@ impl Market {
         unimplemented!()
     }
 
+    /// For measurements: `symbols` instruments `bench.S0` ..., `updates_per_s` quotes a second in turn, one update in a message.
+    pub fn steady(symbols: u32, updates_per_s: u32, unix_us: u64) -> Self {
+        let _ = (symbols, updates_per_s, unix_us);
+        unimplemented!()
+    }
+
     /// Announcements of all instruments, with a first image of each.
     pub fn opening(&mut self) -> Vec<Publication> {
         unimplemented!()
