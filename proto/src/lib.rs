@@ -8,6 +8,7 @@ extern crate alloc;
 
 pub mod code;
 pub mod decimal;
+pub mod image;
 pub mod json;
 pub mod session;
 pub mod symbol;

@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::image::Image;
 use crate::symbol::Symbol;
 use crate::time::Moment;
 use crate::v1;
@@ -157,16 +158,8 @@ pub struct Instrument {
     pub symbol: Symbol,
     /// What is known apart from prices.
     pub info: Arc<v1::InstrumentInfo>,
-    /// Prices, if it has any.
-    pub quote: Option<v1::Quote>,
-    /// What the market says, if anything was said.
-    pub status: Option<v1::Status>,
-    /// The match, for events.
-    pub score: Option<v1::Score>,
-    /// Outcomes, for sports markets.
-    pub odds: Option<v1::Odds>,
-    /// Bars in the making, one per length.
-    pub bars: Vec<v1::Bar>,
+    /// Its newest values.
+    pub image: Image,
     /// Position of the newest record.
     pub seq: u64,
     /// When its newest record happened, microseconds since 1970 UTC by the server's clock.

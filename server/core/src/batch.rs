@@ -19,11 +19,15 @@ pub struct Batch {
 /// One thing that happened to the book.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-    /// A new life of the log: forget everything. Clients get images.
+    /// A new life of the log: every body becomes empty, events are forgotten, positions start again. Ids and names stay. The book is
+    /// incomplete until [`Entry::Synced`]; then every subscriber gets images.
     Reset {
         /// Identity of the log from now on.
         epoch: String,
     },
+    /// The book is complete: the node has caught up with the log. Before the first one, subscribes are held back unanswered, so that
+    /// nobody is told `UNKNOWN_SYMBOL` by a node that is still reading.
+    Synced,
     /// A new instrument, or new scales of a known one. `info.id` is set. If scales changed, images at the new scales follow as updates.
     Instrument(v1::InstrumentInfo),
     /// A validated update: `id`, `seq` and `ts_event_us` are set, the body is there, `symbol` is empty.
