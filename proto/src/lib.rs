@@ -13,6 +13,7 @@ pub mod json;
 pub mod session;
 pub mod symbol;
 pub mod time;
+mod view;
 pub mod wire;
 
 /// Messages of the schema `tickwire.v1`, generated from `proto/tickwire/v1/`.

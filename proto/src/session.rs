@@ -171,6 +171,7 @@ pub struct Instrument {
 /// What [`Session::next_change`] gives: always the newest state, never a backlog.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one at a time is handed over by value; none is stored")]
 pub enum Change {
     /// The state of an instrument changed. The whole newest state comes along.
     State(Instrument),

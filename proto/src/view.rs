@@ -1,0 +1,196 @@
+//! How applications read an instrument: its values with their decimal point, and whole changes as one line of text.
+
+use core::fmt;
+
+use crate::decimal::{Price, Scale};
+use crate::session::{Change, Instrument};
+use crate::v1::{self, TradingPhase, update::Body};
+
+impl Instrument {
+    /// A price mantissa of this instrument with its decimal point.
+    pub fn price(&self, mantissa: i64) -> Price {
+        Price::new(mantissa, scale(self.info.price_scale))
+    }
+
+    /// A quantity mantissa of this instrument with its decimal point.
+    pub fn quantity(&self, mantissa: i64) -> Price {
+        Price::new(mantissa, scale(self.info.quantity_scale))
+    }
+
+    /// Best bid, if known.
+    pub fn bid(&self) -> Option<Price> {
+        self.quote()?.bid.map(|bid| self.price(bid))
+    }
+
+    /// Best ask, if known.
+    pub fn ask(&self) -> Option<Price> {
+        self.quote()?.ask.map(|ask| self.price(ask))
+    }
+
+    /// Price of the last trade, if known.
+    pub fn last(&self) -> Option<Price> {
+        self.quote()?.last.map(|last| self.price(last))
+    }
+
+    /// Quantity traded today, if known.
+    pub fn volume(&self) -> Option<Price> {
+        self.quote()?.volume.map(|volume| self.quantity(volume))
+    }
+
+    /// What the market said about trading; `Unspecified` if it said nothing.
+    pub fn phase(&self) -> TradingPhase {
+        self.image.status.as_ref().map_or(TradingPhase::Unspecified, v1::Status::phase)
+    }
+
+    /// The name of an outcome of a sports market, if it was announced.
+    pub fn outcome_name(&self, id: u32) -> Option<&str> {
+        self.info.outcome_names.get(&id).map(alloc::string::String::as_str)
+    }
+
+    fn quote(&self) -> Option<&v1::Quote> {
+        self.image.quote.as_ref()
+    }
+}
+
+/// `stock.AAPL bid 187.42 ask 187.44 last 187.43 OPEN`: what is known, in one line.
+impl fmt::Display for Instrument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.symbol)?;
+        for (name, price) in [("bid", self.bid()), ("ask", self.ask()), ("last", self.last())] {
+            if let Some(price) = price {
+                write!(f, " {name} {price}")?;
+            }
+        }
+        if let Some(score) = &self.image.score {
+            write_score(f, score)?;
+        }
+        for outcome in self.image.odds.iter().flat_map(|odds| &odds.outcomes) {
+            match self.outcome_name(outcome.id) {
+                Some(name) => write!(f, " {name} ")?,
+                None => write!(f, " #{} ", outcome.id)?,
+            }
+            write_or_dash(f, outcome.back.map(|back| self.price(back)))?;
+            f.write_str("/")?;
+            write_or_dash(f, outcome.lay.map(|lay| self.price(lay)))?;
+        }
+        match self.phase() {
+            TradingPhase::Unspecified => Ok(()),
+            phase => write!(f, " {}", phase.as_str_name()),
+        }
+    }
+}
+
+/// The state of the instrument; before it, in brackets, what happened if it is an event.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(instrument) => instrument.fmt(f),
+            Self::Event { update, instrument, .. } => {
+                write_event(f, update, instrument)?;
+                instrument.fmt(f)
+            }
+            Self::Gap { symbol, from, to } => write!(f, "[events lost between {from} and {to}] {symbol}"),
+        }
+    }
+}
+
+impl Change {
+    /// Which instrument it is about.
+    pub fn symbol(&self) -> &crate::Symbol {
+        match self {
+            Self::State(instrument) => &instrument.symbol,
+            Self::Event { symbol, .. } | Self::Gap { symbol, .. } => symbol,
+        }
+    }
+
+    /// The newest state of the instrument; a gap brings none.
+    pub fn instrument(&self) -> Option<&Instrument> {
+        match self {
+            Self::State(instrument) | Self::Event { instrument, .. } => Some(instrument),
+            Self::Gap { .. } => None,
+        }
+    }
+}
+
+fn write_event(f: &mut fmt::Formatter<'_>, update: &v1::Update, instrument: &Instrument) -> fmt::Result {
+    match &update.body {
+        Some(Body::Status(status)) if status.reason.is_empty() => write!(f, "[{}] ", status.phase().as_str_name()),
+        Some(Body::Status(status)) => write!(f, "[{}: {}] ", status.phase().as_str_name(), status.reason),
+        Some(Body::Trade(trade)) => {
+            let kind = match trade {
+                v1::Trade { bust: true, .. } => "bust",
+                v1::Trade { correction: true, .. } => "correction",
+                _ => "trade",
+            };
+            write!(f, "[{kind} {} @ {}] ", instrument.quantity(trade.quantity), instrument.price(trade.price))
+        }
+        Some(Body::Bar(bar)) => write!(f, "[bar {} s closed at {}] ", bar.length_s, instrument.price(bar.close)),
+        Some(Body::Score(_)) => f.write_str("[score] "),
+        Some(Body::Odds(_)) => f.write_str("[odds] "),
+        Some(Body::Quote(_)) => f.write_str("[quote] "),
+        None => Ok(()),
+    }
+}
+
+fn write_score(f: &mut fmt::Formatter<'_>, score: &v1::Score) -> fmt::Result {
+    if let (Some(home), Some(away)) = (score.home, score.away) {
+        write!(f, " {home}-{away}")?;
+    }
+    if let Some(clock_s) = score.clock_s {
+        write!(f, " {:02}:{:02}", clock_s / 60, clock_s % 60)?;
+    }
+    if score.r#final == Some(true) { f.write_str(" final") } else { Ok(()) }
+}
+
+fn write_or_dash(f: &mut fmt::Formatter<'_>, price: Option<Price>) -> fmt::Result {
+    match price {
+        Some(price) => write!(f, "{price}"),
+        None => f.write_str("-"),
+    }
+}
+
+/// The scale of an info. The session refuses infos beyond the limit, so the clamp changes nothing that it let through.
+fn scale(places: u32) -> Scale {
+    Scale::new(places.min(Scale::MAX)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::sync::Arc;
+
+    use super::*;
+    use crate::Symbol;
+    use crate::image::Image;
+
+    fn instrument(symbol: &str, image: Image) -> Instrument {
+        let info = v1::InstrumentInfo { price_scale: 2, outcome_names: [(1, "ARS".to_string())].into(), ..v1::InstrumentInfo::default() };
+        Instrument { symbol: Symbol::parse(symbol).unwrap(), info: Arc::new(info), image, seq: 7, ts_event_us: 1, merged: 0 }
+    }
+
+    fn check(symbol: &str, image: Image, expected: &str) {
+        assert_eq!(instrument(symbol, image).to_string(), expected);
+    }
+
+    #[test]
+    fn an_instrument_reads_as_one_line() {
+        let quote = v1::Quote { bid: Some(18_742), ask: Some(18_744), ..v1::Quote::default() };
+        check("stock.AAPL", Image { quote: Some(quote), ..Image::default() }, "stock.AAPL bid 187.42 ask 187.44");
+        let score = v1::Score { home: Some(2), away: Some(1), clock_s: Some(754), ..v1::Score::default() };
+        check("soccer.epl.ARS-CHE", Image { score: Some(score), ..Image::default() }, "soccer.epl.ARS-CHE 2-1 12:34");
+        let outcome = v1::Outcome { id: 1, back: Some(210), ..v1::Outcome::default() };
+        let odds = v1::Odds { outcomes: [outcome, v1::Outcome { id: 2, ..outcome }].into(), ..v1::Odds::default() };
+        check("m", Image { odds: Some(odds), ..Image::default() }, "m ARS 2.10/- #2 2.10/-");
+        check("empty", Image::default(), "empty");
+    }
+
+    #[test]
+    fn an_event_says_what_happened_before_the_state() {
+        let status = v1::Status { phase: TradingPhase::Halted as i32, reason: "news".to_string(), resume_us: None };
+        let image = Image { status: Some(status.clone()), ..Image::default() };
+        let update = v1::Update { body: Some(Body::Status(status)), ..v1::Update::default() };
+        let change = Change::Event { symbol: Symbol::parse("a").unwrap(), update, instrument: instrument("a", image) };
+        assert_eq!(change.to_string(), "[HALTED: news] a HALTED");
+        assert_eq!(change.instrument().map(Instrument::phase), Some(TradingPhase::Halted));
+    }
+}
