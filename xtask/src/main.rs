@@ -1,6 +1,10 @@
 //! Build tasks of Tickwire: `cargo xtask --help`.
 
+mod bench;
 mod codegen;
+mod demo;
+mod setup;
+mod test;
 mod wasm;
 
 use std::path::PathBuf;
@@ -17,6 +21,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Build everything, start it, and print the address of the page.
+    Demo(demo::Demo),
+    /// Run every check and test, installing what they need (Debian, PyPI, npm and crates.io packages; it says which).
+    Test {
+        /// Only formatting, lints, and tests without browser, broker and sockets.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Measure, and print the figures.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Generate Rust code from the schema (`--check`: only say whether it has drifted).
     Codegen {
         /// Change nothing; fail when a committed file has drifted.
@@ -30,6 +45,9 @@ enum Task {
 fn main() -> Result<()> {
     let root = root();
     match Cli::parse().task {
+        Task::Demo(demo) => demo.run(&root),
+        Task::Test { quick } => test::run(&root, quick),
+        Task::Bench(bench) => bench.run(&root),
         Task::Codegen { check: true } => codegen::check(&root),
         Task::Codegen { check: false } => codegen::run(&root),
         Task::Wasm => wasm::build(&root),
@@ -46,3 +64,6 @@ fn root() -> PathBuf {
 pub(crate) fn say(line: &str) {
     eprintln!("xtask: {line}");
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,50 @@
-//! Placeholder.
-fn main() {}
+//! Load generator and measurements: starts a server, loads it over loopback, reads its CPU and memory from the kernel, prints.
+
+mod client;
+mod process;
+mod server;
+mod smoke;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "tickwire-bench", version, about = "Loads a Tickwire server on this machine and prints what it costs")]
+struct Cli {
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Subcommand)]
+enum Workload {
+    /// CPU per delivered update with and without conflation, and memory per idle connection.
+    Smoke {
+        /// The `tickwire` program.
+        #[arg(long, value_name = "PROGRAM")]
+        server: PathBuf,
+        /// Also write the figures as JSON to this file.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match Cli::parse().workload {
+        Workload::Smoke { server, json } => runtime.block_on(smoke::run(&server, json.as_deref())),
+    }
+}
+
+/// One line of progress.
+#[expect(clippy::print_stderr, reason = "progress belongs on the terminal")]
+fn progress(line: &str) {
+    eprintln!("bench: {line}");
+}
+
+/// One line of the result.
+#[expect(clippy::print_stdout, reason = "the figures are the output of this program")]
+fn print(line: &str) {
+    println!("{line}");
+}

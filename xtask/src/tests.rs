@@ -1,0 +1,59 @@
+//! What must not drift: generated code, the arrows between crates, and what the repository says of itself.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use super::{codegen, root};
+
+#[test]
+fn generated_code_is_what_the_schema_gives() {
+    codegen::check(&root()).expect("no drift");
+}
+
+/// The arrows of ARCHITECTURE.md: who may use whom, dev-dependencies included.
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("tickwire-proto", &[]),
+    ("tickwire-core", &["tickwire-proto"]),
+    ("tickwire-simulator", &["tickwire-proto"]),
+    ("tickwire-server", &["tickwire-proto", "tickwire-core", "tickwire-simulator"]),
+    ("tickwire", &["tickwire-proto"]),
+    ("tickwire-wasm", &["tickwire-proto"]),
+    // The command joins what may not know each other: `serve` is the server, `watch` and `simulate` are the Rust SDK.
+    ("tickwire-cli", &["tickwire-proto", "tickwire-server", "tickwire-simulator", "tickwire"]),
+    ("tickwire-rig", &[]),
+    ("tickwire-tests", &["tickwire-proto", "tickwire-simulator", "tickwire", "tickwire-rig"]),
+    ("tickwire-bench", &["tickwire-proto"]),
+    ("tickwire-examples", &["tickwire"]),
+    ("xtask", &["tickwire-rig"]),
+];
+
+#[test]
+fn crates_use_only_whom_they_may() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo metadata runs");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let members: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let listed: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(members, listed, "a crate came or went: say in ARROWS whom it may use");
+    for package in packages {
+        let name = package["name"].as_str().expect("name");
+        let allowed = ARROWS.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, allowed)| *allowed);
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let used = dependency["name"].as_str().expect("name");
+            assert!(!members.contains(used) || allowed.contains(&used), "{name} must not use {used}");
+        }
+    }
+}
+
+#[test]
+fn pure_crates_have_no_std() {
+    for lib in ["proto/src/lib.rs", "server/core/src/lib.rs", "server/simulator/src/lib.rs"] {
+        let text = std::fs::read_to_string(root().join(lib)).expect("the crate is there");
+        assert!(text.contains("#![no_std]"), "{lib} must be no_std");
+        assert!(!text.contains("extern crate std"), "{lib} must not bring std back");
+    }
+}
