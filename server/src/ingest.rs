@@ -1,10 +1,26 @@
 //! The feed side: reads the log, decodes it once, and hands every shard the same batches.
+//!
+//! A [`FeedSource`](source::FeedSource) knows where messages come from and keeps its place there; the [`Feeder`](feeder::Feeder) turns
+//! them into batches, watches the health of the feeds and says when the book is complete.
+
+mod amqp;
+mod clock;
+mod feeder;
+mod simulated;
+mod source;
 
 use std::sync::Arc;
 
+use tickwire_core::health::FeedRule;
+use tickwire_core::intake::IntakeConfig;
+use tickwire_proto::{Pattern, Scale};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::amqp::{AmqpConfig, BrokerUrl, BrokerUrlError, Topology};
+use self::clock::Clock;
+use self::feeder::Feeder;
+use self::simulated::Simulated;
 use crate::shard::Shards;
 use crate::telemetry::Metrics;
 
@@ -13,6 +29,8 @@ use crate::telemetry::Metrics;
 pub struct FeedConfig {
     /// Where updates come from.
     pub source: FeedSourceConfig,
+    /// Limits, scales and the rules that name feeds.
+    pub intake: IntakeConfig,
 }
 
 /// Where updates come from.
@@ -26,10 +44,7 @@ pub enum FeedSourceConfig {
         steady: Option<(u32, u32)>,
     },
     /// RabbitMQ.
-    Amqp {
-        /// `amqp://user:password@host:port/vhost`.
-        url: String,
-    },
+    Amqp(AmqpConfig),
 }
 
 /// Whether this node serves the newest data.
@@ -49,6 +64,64 @@ pub fn start(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> watch::Receiver<Readiness> {
-    let _ = (config, node, shards, metrics, stop);
-    unimplemented!()
+    let (readiness, watched) = watch::channel(Readiness::NotReady("not connected to the log yet".to_owned()));
+    let clock = Clock::start();
+    let feeder = Feeder::new(config.intake, shards, metrics, clock, readiness);
+    match config.source {
+        FeedSourceConfig::Simulated { seed, steady } => {
+            tokio::spawn(feeder.run(Simulated::new(seed, steady, clock), stop));
+        }
+        FeedSourceConfig::Amqp(amqp) => {
+            let _ = (amqp.url.uri(), node);
+            unimplemented!()
+        }
+    }
+    watched
 }
+
+/// The intake of a feed that nobody configured: limits of the design, and one feed named `feed` for every symbol.
+pub fn default_intake() -> IntakeConfig {
+    let rule = FeedRule { feed: "feed".to_owned(), pattern: every_symbol(), silence_max: None, age_max: None };
+    intake_with(vec![rule])
+}
+
+/// The intake of the built-in market: a feed for each of its parts, which sends a sign of life every second.
+pub fn demo_intake() -> IntakeConfig {
+    let rule = |feed: &str| FeedRule {
+        feed: feed.to_owned(),
+        pattern: Pattern::parse(&format!("{feed}.#")).unwrap_or_else(|_| every_symbol()),
+        silence_max: Some(DEMO_SILENCE_MAX),
+        age_max: None,
+    };
+    intake_with(vec![rule("stock"), rule("crypto"), rule("soccer")])
+}
+
+fn intake_with(rules: Vec<FeedRule>) -> IntakeConfig {
+    IntakeConfig {
+        routing_prefix: String::new(),
+        price_scale: DEFAULT_PRICE_SCALE,
+        quantity_scale: Scale::default(),
+        body_bytes_max: BODY_BYTES_MAX,
+        updates_max: UPDATES_MAX,
+        instruments_max: INSTRUMENTS_MAX,
+        rules,
+    }
+}
+
+fn every_symbol() -> Pattern {
+    Pattern::parse("#").expect("`#` is a pattern")
+}
+
+/// Silence after which the demo's feeds are STALE: three missed signs of life.
+const DEMO_SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(3);
+/// Scale of prices in protobuf messages of instruments that nobody announced.
+const DEFAULT_PRICE_SCALE: Scale = match Scale::new(2) {
+    Ok(scale) => scale,
+    Err(_) => panic!("2 is a scale"),
+};
+/// Bytes in a feed message. A larger one is poison.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Updates in a feed message. A message with more is poison.
+pub const UPDATES_MAX: usize = 1_000;
+/// Instruments on a node. A message that names one more is poison.
+pub const INSTRUMENTS_MAX: usize = 200_000;

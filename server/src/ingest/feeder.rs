@@ -1,0 +1,163 @@
+//! The feed task: one owner of intake, feed health and readiness, between a source and the shards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tickwire_core::health::Monitor;
+use tickwire_core::intake::{Cause, Intake, IntakeConfig, Message, Receipt};
+use tickwire_core::{Batch, Entry};
+use tickwire_proto::Moment;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Readiness;
+use super::clock::Clock;
+use super::source::{FeedSource, LogMessage, SourceEvent};
+use crate::shard::Shards;
+use crate::telemetry::Metrics;
+
+/// Turns what a source tells into batches.
+#[derive(Debug)]
+pub(crate) struct Feeder {
+    intake: Intake,
+    monitor: Monitor,
+    shards: Shards,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    readiness: watch::Sender<Readiness>,
+    /// What the shards have not been given yet. Left empty by every turn of the loop.
+    batch: Batch,
+    /// Whether the shards know that the book is complete, in this life of the log.
+    synced: bool,
+    complaints: Complaints,
+}
+
+impl Feeder {
+    /// A feeder that knows nothing yet.
+    pub(crate) fn new(
+        config: IntakeConfig,
+        shards: Shards,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        readiness: watch::Sender<Readiness>,
+    ) -> Self {
+        let monitor = Monitor::new(config.rules.clone(), clock.now(), clock.unix_us());
+        let (intake, batch) = (Intake::new(config), Batch::default());
+        Self { intake, monitor, shards, metrics, clock, readiness, batch, synced: false, complaints: Complaints::default() }
+    }
+
+    /// Feeds the shards from `source` until `stop`.
+    pub(crate) async fn run<S: FeedSource>(mut self, mut source: S, stop: CancellationToken) {
+        loop {
+            // Without a deadline there is nothing to watch for; look again after a while all the same.
+            let health_due = self.monitor.deadline().unwrap_or(self.clock.now() + HEALTH_IDLE);
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                event = source.next() => Some(event),
+                () = tokio::time::sleep_until(self.clock.instant(health_due)) => None,
+            };
+            if let Some(event) = event {
+                self.take(event, &mut source);
+            }
+            self.batch.entries.extend(self.monitor.poll(self.clock.now(), self.clock.unix_us()).into_iter().map(Entry::Feed));
+            if !self.batch.entries.is_empty() {
+                self.shards.apply(Arc::new(std::mem::take(&mut self.batch))).await;
+            }
+        }
+    }
+
+    fn take(&mut self, event: SourceEvent, source: &mut impl FeedSource) {
+        match event {
+            SourceEvent::Down(reason) => {
+                self.monitor.down(self.clock.now(), &reason);
+                self.readiness.send_replace(Readiness::NotReady(reason));
+            }
+            SourceEvent::Connected => {
+                self.monitor.recovering(self.clock.now());
+                self.readiness.send_replace(Readiness::NotReady("catching up with the log".to_owned()));
+            }
+            SourceEvent::Reset { epoch } => {
+                info!(epoch, "the log begins anew");
+                self.intake.reset(&epoch, &mut self.batch);
+                self.synced = false;
+            }
+            SourceEvent::Messages(messages) => messages.iter().for_each(|message| self.take_message(message, source)),
+            SourceEvent::CaughtUp => self.caught_up(),
+        }
+    }
+
+    fn take_message(&mut self, message: &LogMessage, source: &mut impl FeedSource) {
+        let receipt = self.intake.take(
+            Message {
+                seq: message.seq,
+                routing_key: &message.routing_key,
+                content_type: message.content_type.as_deref(),
+                content_encoding: message.content_encoding.as_deref(),
+                body: &message.body,
+            },
+            &mut self.batch,
+        );
+        self.metrics.feed_messages.inc();
+        self.metrics.feed_updates.inc_by(u64::from(receipt.accepted));
+        self.listen(message.seq, &receipt);
+        if !receipt.poison.is_empty() {
+            for poison in &receipt.poison {
+                self.metrics.poison(poison.cause).inc();
+                self.complaints.complain(self.clock.now(), message, poison);
+            }
+            source.refuse(message, &receipt.poison);
+        }
+    }
+
+    /// Tells the monitor what a message says about its feed.
+    fn listen(&mut self, seq: u64, receipt: &Receipt) {
+        let Some(feed) = receipt.feed.as_deref() else { return };
+        let now = self.clock.now();
+        if receipt.accepted > 0 {
+            let age = (receipt.ts_us > 0).then(|| Duration::from_micros(self.clock.unix_us().saturating_sub(receipt.ts_us)));
+            self.monitor.heard(now, feed, seq, age);
+        }
+        if let Some(alive) = &receipt.alive {
+            let interval = (alive.interval_ms > 0).then(|| Duration::from_millis(u64::from(alive.interval_ms)));
+            self.monitor.alive(now, feed, seq, interval);
+        }
+    }
+
+    fn caught_up(&mut self) {
+        self.monitor.caught_up(self.clock.now());
+        if !std::mem::replace(&mut self.synced, true) {
+            self.batch.entries.push(Entry::Synced);
+        }
+        self.readiness.send_replace(Readiness::Ready);
+        info!("caught up with the log");
+    }
+}
+
+/// Says what was refused: one line per cause and interval.
+#[derive(Debug, Default)]
+struct Complaints {
+    /// When a cause was last complained about, and how often it occurred since. One entry per cause at most.
+    heard: HashMap<Cause, (Moment, u64)>,
+}
+
+impl Complaints {
+    fn complain(&mut self, now: Moment, message: &LogMessage, poison: &tickwire_core::intake::Poison) {
+        if let Some((since, more)) = self.heard.get_mut(&poison.cause)
+            && now.since(*since) < COMPLAINT_INTERVAL
+        {
+            *more += 1;
+            return;
+        }
+        let more = self.heard.insert(poison.cause, (now, 0)).map_or(0, |(_, more)| more);
+        let (cause, detail) = (poison.cause.name(), poison.detail.as_str());
+        warn!(cause, detail, routing_key = ?message.routing_key, seq = message.seq, more_before = more, "refused a feed message");
+    }
+}
+
+/// Between two looks at the health of feeds that have no deadline.
+const HEALTH_IDLE: Duration = Duration::from_secs(1);
+/// Between two log lines about the same cause of poison. What comes between is counted in the next line.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
