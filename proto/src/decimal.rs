@@ -1,6 +1,7 @@
 //! Exact decimal numbers: value = mantissa * 10^-scale. No number passes through a float on its way from a feed to a screen.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use thiserror::Error;
@@ -144,23 +145,24 @@ pub enum DecimalError {
 
 /// Appends `mantissa * 10^-scale` to `out`: all places of the scale, no exponent. No allocation beyond `out`.
 pub fn push_decimal(out: &mut String, mantissa: i64, scale: Scale) {
-    let mut digits = itoa::Buffer::new();
-    let text = digits.format(mantissa.unsigned_abs());
-    if mantissa < 0 {
-        out.push('-');
-    }
+    pieces(&mut itoa::Buffer::new(), mantissa, scale).iter().for_each(|piece| out.push_str(piece));
+}
+
+/// As [`push_decimal`], for buffers of bytes.
+pub fn write_decimal(out: &mut Vec<u8>, mantissa: i64, scale: Scale) {
+    pieces(&mut itoa::Buffer::new(), mantissa, scale).iter().for_each(|piece| out.extend_from_slice(piece.as_bytes()));
+}
+
+/// Sign, whole part, point, zeros after the point, and the digits after those.
+fn pieces(digits: &mut itoa::Buffer, mantissa: i64, scale: Scale) -> [&str; 5] {
+    let text: &str = digits.format(mantissa.unsigned_abs());
+    let sign = if mantissa < 0 { "-" } else { "" };
     let places = scale.places() as usize;
     if places == 0 {
-        out.push_str(text);
-        return;
+        return [sign, text, "", "", ""];
     }
-    let whole = text.len().saturating_sub(places);
-    out.push_str(if whole == 0 { "0" } else { &text[..whole] });
-    out.push('.');
-    for _ in text.len()..places {
-        out.push('0');
-    }
-    out.push_str(&text[whole..]);
+    let (whole, fraction) = text.split_at(text.len().saturating_sub(places));
+    [sign, if whole.is_empty() { "0" } else { whole }, ".", &ZEROS[..places - fraction.len()], fraction]
 }
 
 fn parse_exponent(text: &str) -> Result<i32, DecimalError> {
@@ -181,3 +183,5 @@ fn power_of_ten(exponent: u32) -> Option<i64> {
 
 /// Largest exponent in a decimal text. A larger one is out of range anyway.
 const EXPONENT_MAX: i32 = 64;
+/// As many zeros as a scale can ask for.
+const ZEROS: &str = "000000000000";

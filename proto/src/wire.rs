@@ -4,11 +4,19 @@
 //! followed by shared, already encoded records. [`encode_update`], [`encode_info`] and [`encode_feed`] make such records;
 //! [`FrameWriter`] splices them.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use prost::Message;
+use prost::encoding::message;
 use thiserror::Error;
 
+mod frame;
+
+pub use frame::FrameWriter;
+
 use crate::decimal::Scale;
+use crate::json::{self, Info, JsonError, Kind, Nested, OUTCOME_FIELDS, Writer};
 use crate::v1;
 
 /// How frames are written.
@@ -32,64 +40,37 @@ pub struct Naming<'a> {
 }
 
 /// Appends `update` as a record that [`FrameWriter::update`] splices.
+///
+/// Allocates nothing but what `out` lacks.
 pub fn encode_update(encoding: Encoding, update: &v1::Update, naming: Naming<'_>, out: &mut Vec<u8>) {
-    let _ = (encoding, update, naming, out);
-    unimplemented!()
+    out.reserve(RECORD_BYTES_USUAL);
+    match encoding {
+        Encoding::Protobuf => message::encode(tag::UPDATES, update, out),
+        Encoding::Json => {
+            let mut writer = Writer::new(out);
+            writer.price = naming.price_scale;
+            writer.quantity = naming.quantity_scale;
+            writer.symbol = naming.symbol;
+            writer.clear = &update.clear;
+            writer.cleared = cleared(update);
+            Nested::write(update, &mut writer);
+        }
+    }
 }
 
 /// Appends `info` as a record that [`FrameWriter::info`] splices.
 pub fn encode_info(encoding: Encoding, info: &v1::InstrumentInfo, out: &mut Vec<u8>) {
-    let _ = (encoding, info, out);
-    unimplemented!()
+    match encoding {
+        Encoding::Protobuf => message::encode(tag::INFOS, info, out),
+        Encoding::Json => Info::write(info, &mut Writer::new(out)),
+    }
 }
 
 /// Appends `state` as a record that [`FrameWriter::feed`] splices.
 pub fn encode_feed(encoding: Encoding, state: &v1::FeedState, out: &mut Vec<u8>) {
-    let _ = (encoding, state, out);
-    unimplemented!()
-}
-
-/// Writes one `ServerFrame` into a caller's buffer. The calls come in the order infos, control, feeds, updates; each may be left out.
-#[derive(Debug)]
-pub struct FrameWriter<'a> {
-    out: &'a mut Vec<u8>,
-    encoding: Encoding,
-}
-
-impl<'a> FrameWriter<'a> {
-    /// Begins a frame at the end of `out`.
-    pub fn begin(out: &'a mut Vec<u8>, encoding: Encoding, cseq: u64, ts_send_us: u64) -> Self {
-        let _ = (cseq, ts_send_us);
-        Self { out, encoding }
-    }
-
-    /// Splices an instrument info.
-    pub fn info(&mut self, record: &[u8]) {
-        let _ = (record, &self.out, self.encoding);
-        unimplemented!()
-    }
-
-    /// Writes the control part. At most one per frame.
-    pub fn control(&mut self, control: &v1::server_frame::Control) {
-        let _ = control;
-        unimplemented!()
-    }
-
-    /// Splices a feed state.
-    pub fn feed(&mut self, record: &[u8]) {
-        let _ = record;
-        unimplemented!()
-    }
-
-    /// Splices an update.
-    pub fn update(&mut self, record: &[u8]) {
-        let _ = record;
-        unimplemented!()
-    }
-
-    /// Ends the frame.
-    pub fn finish(self) {
-        unimplemented!()
+    match encoding {
+        Encoding::Protobuf => message::encode(tag::FEEDS, state, out),
+        Encoding::Json => Nested::write(state, &mut Writer::new(out)),
     }
 }
 
@@ -98,14 +79,22 @@ impl<'a> FrameWriter<'a> {
 /// # Errors
 /// Not a `ClientFrame` in this encoding, or one without a command.
 pub fn decode_client(encoding: Encoding, bytes: &[u8]) -> Result<v1::ClientFrame, WireError> {
-    let _ = (encoding, bytes);
-    unimplemented!()
+    let frame = match encoding {
+        Encoding::Protobuf => v1::ClientFrame::decode(bytes).map_err(WireError::protobuf)?,
+        Encoding::Json => json::decode_client(bytes).map_err(WireError::json)?,
+    };
+    if frame.command.is_some() { Ok(frame) } else { Err(WireError::NoCommand) }
 }
 
 /// Appends a client's frame.
 pub fn encode_client(encoding: Encoding, frame: &v1::ClientFrame, out: &mut Vec<u8>) {
-    let _ = (encoding, frame, out);
-    unimplemented!()
+    match encoding {
+        Encoding::Protobuf => {
+            out.reserve(frame.encoded_len());
+            frame.encode_raw(out);
+        }
+        Encoding::Json => Nested::write(frame, &mut Writer::new(out)),
+    }
 }
 
 /// Reads a server's frame. JSON carries decimals, so `scales` tells price and quantity scale of an instrument id that an earlier frame
@@ -118,8 +107,16 @@ pub fn decode_server(
     bytes: &[u8],
     scales: &dyn Fn(u32) -> Option<(Scale, Scale)>,
 ) -> Result<v1::ServerFrame, WireError> {
-    let _ = (encoding, bytes, scales);
-    unimplemented!()
+    match encoding {
+        Encoding::Protobuf => v1::ServerFrame::decode(bytes).map_err(WireError::protobuf),
+        Encoding::Json => json::decode_server(bytes, scales).map_err(WireError::json),
+    }
+}
+
+/// One bit for each field of the body that is cleared. Numbers of outcomes are not fields of the body.
+fn cleared(update: &v1::Update) -> u64 {
+    let numbers = if matches!(update.body, Some(v1::update::Body::Odds(_))) { OUTCOME_FIELDS } else { u64::BITS };
+    update.clear.iter().filter(|number| **number < numbers).fold(0, |mask, number| mask | 1 << number)
 }
 
 /// Why bytes are not a frame.
@@ -136,3 +133,25 @@ pub enum WireError {
     #[error("frame has no known command")]
     NoCommand,
 }
+
+impl WireError {
+    fn protobuf(error: prost::DecodeError) -> Self {
+        Self::Protobuf(error.to_string())
+    }
+
+    fn json(error: JsonError) -> Self {
+        Self::Json(error.to_string())
+    }
+}
+
+/// Field numbers of `ServerFrame`, which a test holds against the schema.
+mod tag {
+    pub(super) const CSEQ: u32 = 1;
+    pub(super) const TS_SEND_US: u32 = 2;
+    pub(super) const INFOS: u32 = 3;
+    pub(super) const UPDATES: u32 = 4;
+    pub(super) const FEEDS: u32 = 5;
+}
+
+/// Room that is made for a record beforehand, so that a buffer that is filled often grows at most once for it.
+const RECORD_BYTES_USUAL: usize = 256;
