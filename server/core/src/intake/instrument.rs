@@ -1,0 +1,157 @@
+//! One instrument as the intake knows it: its scales, its newest state, and the versions that guard it.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use tickwire_proto::image::{BARS_MAX, Image};
+use tickwire_proto::v1::{self, UpdateFlag, update::Body};
+
+use super::check::{self, EXTRA_KEYS_MAX, OUTCOMES_MAX};
+use super::clock::LogClock;
+use super::scales::{Rescale, Scales};
+use super::{Cause, Poison};
+
+/// An instrument that some message named.
+#[derive(Debug)]
+pub(super) struct Instrument {
+    /// As it was told to everyone; `id` is set.
+    pub(super) info: v1::InstrumentInfo,
+    pub(super) scales: Scales,
+    /// Whether the feed announced the scales. If not, they grow with its values.
+    pub(super) announced: bool,
+    /// What a change of scales has to repeat.
+    image: Image,
+    /// Newest `ts_event_us` of each kind of body, 0 = none.
+    versions: [u64; KINDS],
+}
+
+impl Instrument {
+    pub(super) fn new(info: v1::InstrumentInfo, scales: Scales, announced: bool) -> Self {
+        Self { info, scales, announced, image: Image::default(), versions: [0; KINDS] }
+    }
+
+    /// Forgets everything that was said; the name stays.
+    pub(super) fn forget(&mut self) {
+        self.image = Image::default();
+        self.versions = [0; KINDS];
+    }
+
+    /// Whether `update` may change this instrument now. `version` is the time that the feed gave it, 0 = none.
+    pub(super) fn admit(&self, update: &v1::Update, version: u64, clock: &LogClock) -> Result<(), Poison> {
+        let Some(body) = &update.body else { return Err(Poison::new(Cause::Empty, "update has no body")) };
+        if update.flags & UpdateFlag::Correction as u32 == 0 {
+            self.admit_version(version, body, clock)?;
+        }
+        self.admit_size(body, update.flags & UpdateFlag::Image as u32 != 0)
+    }
+
+    /// Takes an admitted update.
+    pub(super) fn apply(&mut self, update: &v1::Update, version: u64, clock: &LogClock) {
+        self.image.apply(update);
+        if let Some(newest) = update.body.as_ref().and_then(kind_of).map(|kind| &mut self.versions[kind]) {
+            if clock.reaches(version) && (version > *newest || !clock.reaches(*newest)) {
+                *newest = version;
+            }
+        }
+    }
+
+    /// Changes the scales and brings the state to them. With `keep_all`, refuses if a value would be lost.
+    pub(super) fn rescale(&mut self, to: Scales, keep_all: bool) -> Result<(), Poison> {
+        let mut rescale = Rescale::new(self.scales, to);
+        let mut image = self.image.clone();
+        rescale.image(&mut image);
+        if keep_all && !rescale.lossless {
+            let detail = format!("{} prices and {} quantities do not fit its other values", to.price.places(), to.quantity.places());
+            return Err(Poison::new(Cause::ScaleOutOfRange, detail));
+        }
+        self.info.tick_size = rescale.tick_size(self.info.tick_size);
+        self.image = image;
+        self.set_scales(to);
+        Ok(())
+    }
+
+    /// Names the scales in the info as well.
+    pub(super) fn set_scales(&mut self, scales: Scales) {
+        self.scales = scales;
+        self.info.price_scale = scales.price.places();
+        self.info.quantity_scale = scales.quantity.places();
+    }
+
+    /// The whole state as IMAGE updates at position `seq`.
+    pub(super) fn images(&self, seq: u64) -> Vec<v1::Update> {
+        let image = &self.image;
+        let bodies = (image.quote.clone().map(Body::Quote).into_iter())
+            .chain(image.status.clone().map(Body::Status))
+            .chain(image.score.clone().map(Body::Score))
+            .chain(image.odds.clone().map(Body::Odds))
+            .chain(image.bars.iter().cloned().map(Body::Bar));
+        bodies
+            .map(|body| v1::Update {
+                id: self.info.id,
+                seq,
+                ts_event_us: kind_of(&body).map_or(0, |kind| self.versions[kind]),
+                flags: UpdateFlag::Image as u32,
+                body: Some(body),
+                ..Default::default()
+            })
+            .collect()
+    }
+
+    /// An older version never overwrites a newer one.
+    fn admit_version(&self, version: u64, body: &Body, clock: &LogClock) -> Result<(), Poison> {
+        let old = |detail| Err(Poison::new(Cause::OldVersion, detail));
+        if let Body::Bar(bar) = body {
+            // Bars of several lengths have clocks of their own: their starts are their versions, and final is the end of each.
+            let newest = self.image.bars.iter().find(|known| known.length_s == bar.length_s);
+            return match newest {
+                Some(newest) if bar.start_us < newest.start_us => old(format!("bar starts before the newest of {} s", bar.length_s)),
+                Some(newest) if bar.start_us == newest.start_us && newest.r#final && !bar.r#final => old("bar is final already".into()),
+                _ => Ok(()),
+            };
+        }
+        let newest = kind_of(body).map_or(0, |kind| self.versions[kind]);
+        if version != 0 && version < newest && clock.reaches(newest) {
+            return old(format!("ts_event_us {version} is older than {newest}"));
+        }
+        Ok(())
+    }
+
+    /// The state stays bounded, also when each update is small.
+    fn admit_size(&self, body: &Body, replaces: bool) -> Result<(), Poison> {
+        match body {
+            // Its own size was checked, and nothing of the old state stays.
+            Body::Score(_) | Body::Odds(_) if replaces => Ok(()),
+            Body::Score(score) => {
+                let known = self.image.score.as_ref().map(|score| &score.extra);
+                let new = score.extra.keys().filter(|key| known.is_none_or(|known| !known.contains_key(*key))).count();
+                check::at_most("score.extra", known.map_or(0, |known| known.len()) + new, EXTRA_KEYS_MAX)
+            }
+            Body::Odds(odds) => {
+                let known = self.image.odds.as_ref().map_or(&[][..], |odds| &odds.outcomes);
+                if known.len() + odds.outcomes.len() <= OUTCOMES_MAX {
+                    return Ok(());
+                }
+                let new = odds.outcomes.iter().filter(|outcome| known.iter().all(|known| known.id != outcome.id)).count();
+                check::at_most("odds.outcomes", known.len() + new, OUTCOMES_MAX)
+            }
+            Body::Bar(bar) if self.image.bars.iter().all(|known| known.length_s != bar.length_s) => {
+                check::at_most("lengths of bars", self.image.bars.len() + 1, BARS_MAX)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Kinds of body that are state. Trades are events that overwrite nothing.
+fn kind_of(body: &Body) -> Option<usize> {
+    match body {
+        Body::Quote(_) => Some(0),
+        Body::Status(_) => Some(1),
+        Body::Score(_) => Some(2),
+        Body::Odds(_) => Some(3),
+        Body::Bar(_) => Some(4),
+        Body::Trade(_) => None,
+    }
+}
+
+const KINDS: usize = 5;
