@@ -80,7 +80,7 @@ impl Instrument {
     /// The whole state as IMAGE updates at position `seq`.
     pub(super) fn images(&self, seq: u64) -> Vec<v1::Update> {
         let image = &self.image;
-        let bodies = (image.quote.clone().map(Body::Quote).into_iter())
+        let bodies = (image.quote.map(Body::Quote).into_iter())
             .chain(image.status.clone().map(Body::Status))
             .chain(image.score.clone().map(Body::Score))
             .chain(image.odds.clone().map(Body::Odds))

@@ -13,6 +13,7 @@ use super::{Cause, Poison, check};
 
 /// An unchecked update.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Said<'a> {
     Protobuf(v1::Update),
     Json(FeedJsonUpdate<'a>),

@@ -1,0 +1,153 @@
+//! Stories of feeds: each line is what happens at a millisecond, and what clients are told then.
+
+use expect_test::{Expect, expect};
+use tickwire_proto::Pattern;
+
+use super::*;
+
+#[test]
+fn a_feed_that_goes_mute_is_stale_three_seconds_after_its_last_sign_of_life() {
+    check(
+        None,
+        None,
+        "0 recovering; 100 caught up; 200 alive 1000; 1200 alive 1000; 2200 alive 1000; 9000 alive 1000",
+        expect![[r#"
+            0 RECOVERING (catching up with the log)
+            100 LIVE
+            5200 STALE (nothing heard for 3s)
+            9000 LIVE"#]],
+    );
+}
+
+#[test]
+fn a_quiet_feed_that_sends_signs_of_life_stays_live() {
+    check(Some(3_000), None, "0 caught up; 2900 alive; 5800 alive; 8700 alive; 11000 end", expect!["0 LIVE"]);
+}
+
+#[test]
+fn without_signs_of_life_silence_is_what_the_rule_says() {
+    check(
+        Some(3_000),
+        None,
+        "0 caught up; 10 heard; 2000 heard; 10000 heard",
+        expect![[r#"
+            0 LIVE
+            5000 STALE (nothing heard for 3s)
+            10000 LIVE"#]],
+    );
+}
+
+#[test]
+fn without_any_rule_silence_means_nothing() {
+    check(None, None, "0 caught up; 10 heard; 90000000 end", expect!["0 LIVE"]);
+}
+
+#[test]
+fn the_rule_holds_whatever_interval_a_feed_announces() {
+    check(
+        Some(2_000),
+        None,
+        "0 caught up; 10 alive 3600000; 5000 end",
+        expect![[r#"
+            0 LIVE
+            2010 STALE (nothing heard for 2s)"#]],
+    );
+}
+
+#[test]
+fn one_old_record_does_not_delay_a_feed_and_one_new_does_not_heal_it() {
+    check(
+        None,
+        Some(1_000),
+        "0 caught up; 1 heard 5000; 2 heard 10; 3 heard 5000; 4 heard 5000; 5 heard 5000; 6 heard 900; 7 heard 900; 8 heard 900;
+         9 heard 10; 10 heard 10; 11 heard 10; 2004 heard 10; 2005 heard 10; 2006 heard 900",
+        expect![[r#"
+            0 LIVE
+            5 DELAYED (data is more than 1s old on arrival)
+            2005 LIVE"#]],
+    );
+}
+
+#[test]
+fn what_is_heard_while_catching_up_is_neither_late_nor_a_sign_of_life() {
+    check(
+        Some(3_000),
+        Some(1_000),
+        "0 recovering; 10 heard 9000; 20 heard 9000; 30 heard 9000; 10000 caught up; 13000 end",
+        expect![[r#"
+            0 RECOVERING (catching up with the log)
+            10000 LIVE
+            13000 STALE (nothing heard for 3s)"#]],
+    );
+}
+
+#[test]
+fn a_log_that_is_lost_is_down_with_its_reason_until_it_is_caught_up_with() {
+    check(
+        Some(3_000),
+        None,
+        "0 caught up; 500 down no route\tto host; 600 down refused; 9000 recovering; 9100 caught up",
+        expect![[r#"
+            0 LIVE
+            500 DOWN (no route to host)
+            600 DOWN (refused)
+            9000 RECOVERING (catching up with the log)
+            9100 LIVE"#]],
+    );
+}
+
+#[test]
+fn since_is_when_the_health_began_and_reasons_are_cut() {
+    let mut monitor = Monitor::new(rules(None, None), Moment::ZERO, 7);
+    assert_eq!(monitor.states()[0].since_us, 7);
+    assert_eq!(monitor.poll(Moment::ZERO, 8)[0].reason, "not connected yet", "the start is told as well");
+    monitor.caught_up(Moment::ZERO);
+    monitor.poll(Moment::ZERO, 8);
+    monitor.down(Moment::ZERO, &"é".repeat(500));
+    assert_eq!(monitor.poll(Moment::ZERO, 9)[0].reason.len(), 256);
+    monitor.down(Moment::ZERO, "refused");
+    monitor.heard(Moment::ZERO, "stock", 42, None);
+    monitor.heard(Moment::ZERO, "unknown", 43, None);
+    assert_eq!(monitor.poll(Moment::ZERO, 10)[0].since_us, 9);
+    assert_eq!(monitor.states()[0].last_seq, 42);
+}
+
+/// Plays `story` (`<ms> <what>; …`) on one feed, waking up only when told to, and compares what was told.
+#[track_caller]
+fn check(silence_ms: Option<u64>, age_ms: Option<u64>, story: &str, told: Expect) {
+    let mut monitor = Monitor::new(rules(silence_ms, age_ms), Moment::ZERO, 0);
+    let mut lines = Vec::new();
+    for line in story.split(';') {
+        let mut words = line.split_whitespace();
+        let at = Moment::from_millis(words.next().unwrap().parse().unwrap());
+        while let Some(deadline) = monitor.deadline().filter(|deadline| *deadline < at) {
+            tell(&mut monitor, deadline, &mut lines);
+        }
+        let verb = words.next().unwrap();
+        let rest: Vec<&str> = words.collect();
+        let span = || rest.first().map(|ms| Duration::from_millis(ms.parse().unwrap()));
+        match verb {
+            "recovering" => monitor.recovering(at),
+            "caught" => monitor.caught_up(at),
+            "down" => monitor.down(at, &rest.join("\t")),
+            "heard" => monitor.heard(at, "stock", 1, span()),
+            "alive" => monitor.alive(at, "stock", 1, span()),
+            "end" => {}
+            _ => panic!("no such verb: {verb}"),
+        }
+        tell(&mut monitor, at, &mut lines);
+    }
+    told.assert_eq(&lines.join("\n"));
+}
+
+fn tell(monitor: &mut Monitor, now: Moment, lines: &mut Vec<String>) {
+    for state in monitor.poll(now, now.as_micros()) {
+        let reason = if state.reason.is_empty() { String::new() } else { format!(" ({})", state.reason) };
+        lines.push(format!("{} {}{reason}", now.as_micros() / 1_000, state.health().as_str_name()));
+    }
+}
+
+fn rules(silence_ms: Option<u64>, age_ms: Option<u64>) -> Vec<FeedRule> {
+    let [silence_max, age_max] = [silence_ms, age_ms].map(|ms| ms.map(Duration::from_millis));
+    alloc::vec![FeedRule { feed: "stock".into(), pattern: Pattern::parse("stock.#").unwrap(), silence_max, age_max }]
+}
