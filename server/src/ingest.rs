@@ -17,6 +17,7 @@ use tickwire_proto::{Pattern, Scale};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::amqp::Amqp;
 pub use self::amqp::{AmqpConfig, BrokerUrl, BrokerUrlError, Topology};
 use self::clock::Clock;
 use self::feeder::Feeder;
@@ -66,14 +67,14 @@ pub fn start(
 ) -> watch::Receiver<Readiness> {
     let (readiness, watched) = watch::channel(Readiness::NotReady("not connected to the log yet".to_owned()));
     let clock = Clock::start();
-    let feeder = Feeder::new(config.intake, shards, metrics, clock, readiness);
+    let feeder = Feeder::new(config.intake, shards, metrics.clone(), clock, readiness);
     match config.source {
         FeedSourceConfig::Simulated { seed, steady } => {
             tokio::spawn(feeder.run(Simulated::new(seed, steady, clock), stop));
         }
         FeedSourceConfig::Amqp(amqp) => {
-            let _ = (amqp.url.uri(), node);
-            unimplemented!()
+            let source = Amqp::start(amqp, node, clock, metrics);
+            tokio::spawn(feeder.run(source, stop));
         }
     }
     watched

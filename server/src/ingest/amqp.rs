@@ -1,8 +1,35 @@
 //! RabbitMQ as a source: the log is a stream, read over AMQP 0.9.1.
+//!
+//! Two tasks with a connection each: the [`Reader`] reads the log and hears of checkpoints, the [`Writer`] publishes checkpoints and
+//! refused messages. [`Amqp`] is what the feed task sees of them.
 
+mod backoff;
 mod broker_url;
+mod checkpoint;
+mod failure;
+mod keeper;
+mod link;
+mod names;
+mod place;
+mod reader;
+mod tail;
+mod topology;
+mod writer;
 
+use std::sync::Arc;
+
+use tickwire_core::intake::Poison;
+use tickwire_proto::{Moment, v1};
+use tokio::sync::mpsc;
+
+use self::backoff::chance;
 pub use self::broker_url::{BrokerUrl, BrokerUrlError};
+use self::keeper::Keeper;
+use self::reader::{Reader, Told};
+use self::writer::{DeadLetter, Order, Writer};
+use super::clock::Clock;
+use super::source::{FeedSource, LogMessage, SourceEvent};
+use crate::telemetry::Metrics;
 
 /// Checked settings of the RabbitMQ source.
 #[derive(Clone, Debug)]
@@ -30,4 +57,105 @@ pub enum Topology {
     Declared,
     /// The operator: the server declares nothing.
     Managed,
+}
+
+/// RabbitMQ, as the feed task sees it. Dropping it ends reader and writer.
+#[derive(Debug)]
+pub(crate) struct Amqp {
+    told: mpsc::Receiver<Told>,
+    orders: mpsc::Sender<Order>,
+    keeper: Keeper,
+    dead_letters: Allowance,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Amqp {
+    /// Starts reader and writer.
+    pub(crate) fn start(config: AmqpConfig, node: String, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let (tell, told) = mpsc::channel(TOLD_MAX);
+        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        tokio::spawn(Reader::new(config.clone(), node.clone(), tell, metrics.clone()).run());
+        tokio::spawn(Writer::new(config, node, ordered, metrics.clone()).run());
+        Self { told, orders, keeper: Keeper::new(clock.now(), chance()), dead_letters: Allowance::new(clock.now()), clock, metrics }
+    }
+}
+
+impl FeedSource for Amqp {
+    async fn next(&mut self) -> SourceEvent {
+        loop {
+            match self.told.recv().await {
+                Some(Told::Event(event)) => {
+                    if matches!(event, SourceEvent::Reset { .. } | SourceEvent::Restore(_)) {
+                        self.keeper.forget(self.clock.now());
+                    }
+                    return event;
+                }
+                Some(Told::Checkpoint { seq }) => self.keeper.heard(self.clock.now(), seq, chance()),
+                // The reader only ends with us.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn refuse(&mut self, message: &LogMessage, poison: &[Poison]) {
+        let Some(first) = poison.first() else { return };
+        let letter = DeadLetter { message: message.clone(), reason: first.cause.name(), detail: first.detail.clone() };
+        if !self.dead_letters.take(self.clock.now()) || self.orders.try_send(Order::Dead(letter)).is_err() {
+            self.metrics.dead_letters_dropped.inc();
+        }
+    }
+
+    fn wants_checkpoint(&mut self, seq: u64) -> bool {
+        self.keeper.is_due(self.clock.now(), seq)
+    }
+
+    fn keep(&mut self, checkpoint: Vec<v1::Checkpoint>) {
+        // A full writer has not written the last one: the next try is soon.
+        let _ = self.orders.try_send(Order::Checkpoint(checkpoint));
+    }
+}
+
+/// So many a second, and as many at once.
+#[derive(Debug)]
+struct Allowance {
+    left: f64,
+    counted_at: Moment,
+}
+
+impl Allowance {
+    fn new(now: Moment) -> Self {
+        Self { left: DEAD_LETTERS_PER_S, counted_at: now }
+    }
+
+    fn take(&mut self, now: Moment) -> bool {
+        let earned = now.since(self.counted_at).as_secs_f64() * DEAD_LETTERS_PER_S;
+        (self.left, self.counted_at) = ((self.left + earned).min(DEAD_LETTERS_PER_S), now);
+        let allowed = self.left >= 1.0;
+        if allowed {
+            self.left -= 1.0;
+        }
+        allowed
+    }
+}
+
+/// Batches between reader and feed task. While it is full the reader waits, and the broker stops at the prefetch.
+const TOLD_MAX: usize = 16;
+/// Checkpoints and dead letters that wait for the broker. More dead letters are counted and dropped.
+const ORDERS_MAX: usize = 256;
+/// Refused messages copied in a second. More are counted and dropped, so that a mad feed does not double the broker's load.
+const DEAD_LETTERS_PER_S: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_a_hundred_refused_messages_a_second() {
+        let mut allowance = Allowance::new(Moment::ZERO);
+        let at = |millis| Moment::from_millis(millis);
+        assert_eq!((0..500).filter(|_| allowance.take(at(0))).count(), 100);
+        assert_eq!((0..500).filter(|_| allowance.take(at(500))).count(), 50);
+        assert_eq!((0..500).filter(|_| allowance.take(at(60_000))).count(), 100);
+    }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use tickwire_core::health::Monitor;
 use tickwire_core::intake::{Cause, Intake, IntakeConfig, Message, Receipt};
-use tickwire_core::{Batch, Entry};
+use tickwire_core::{Batch, Entry, InstrumentId, checkpoint};
 use tickwire_proto::Moment;
+use tickwire_proto::v1::CheckpointInstrument;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Readiness;
 use super::clock::Clock;
-use super::source::{FeedSource, LogMessage, SourceEvent};
+use super::source::{FeedSource, LogMessage, SourceEvent, body_hash};
 use crate::shard::Shards;
 use crate::telemetry::Metrics;
 
@@ -31,6 +32,10 @@ pub(crate) struct Feeder {
     batch: Batch,
     /// Whether the shards know that the book is complete, in this life of the log.
     synced: bool,
+    /// Identity of this life.
+    epoch: String,
+    /// The last message taken, and the hash of its body. `None` before the first.
+    position: Option<(u64, u64)>,
     complaints: Complaints,
 }
 
@@ -45,7 +50,8 @@ impl Feeder {
     ) -> Self {
         let monitor = Monitor::new(config.rules.clone(), clock.now(), clock.unix_us());
         let (intake, batch) = (Intake::new(config), Batch::default());
-        Self { intake, monitor, shards, metrics, clock, readiness, batch, synced: false, complaints: Complaints::default() }
+        let (epoch, complaints) = (String::new(), Complaints::default());
+        Self { intake, monitor, shards, metrics, clock, readiness, batch, synced: false, epoch, position: None, complaints }
     }
 
     /// Feeds the shards from `source` until `stop`.
@@ -66,6 +72,9 @@ impl Feeder {
             if !self.batch.entries.is_empty() {
                 self.shards.apply(Arc::new(std::mem::take(&mut self.batch))).await;
             }
+            if let Some((seq, hash)) = self.position.filter(|(seq, _)| self.synced && source.wants_checkpoint(*seq)) {
+                self.checkpoint(seq, hash, &mut source).await;
+            }
         }
     }
 
@@ -82,9 +91,18 @@ impl Feeder {
             SourceEvent::Reset { epoch } => {
                 info!(epoch, "the log begins anew");
                 self.intake.reset(&epoch, &mut self.batch);
-                self.synced = false;
+                (self.synced, self.epoch, self.position) = (false, epoch, None);
             }
-            SourceEvent::Messages(messages) => messages.iter().for_each(|message| self.take_message(message, source)),
+            SourceEvent::Restore(checkpoint) => {
+                self.intake.restore(&checkpoint, &mut self.batch);
+                (self.synced, self.epoch) = (false, checkpoint.epoch);
+                self.position = Some((checkpoint.seq, checkpoint.body_hash));
+            }
+            SourceEvent::Gap { from, to } => self.batch.entries.push(Entry::Gap { from, to }),
+            SourceEvent::Messages(messages) => {
+                messages.iter().for_each(|message| self.take_message(message, source));
+                self.position = messages.last().map(|last| (last.seq, body_hash(&last.body))).or(self.position);
+            }
             SourceEvent::CaughtUp => self.caught_up(),
         }
     }
@@ -124,6 +142,20 @@ impl Feeder {
             let interval = (alive.interval_ms > 0).then(|| Duration::from_millis(u64::from(alive.interval_ms)));
             self.monitor.alive(now, feed, seq, interval);
         }
+    }
+
+    /// Gives the source the book as it is. Nothing is applied meanwhile, so the book is the one at `seq`.
+    async fn checkpoint(&mut self, seq: u64, body_hash: u64, source: &mut impl FeedSource) {
+        let book = self.shards.images().await;
+        if book.seq != seq {
+            debug!(seq, book = book.seq, "no checkpoint: the book is at another position");
+            return;
+        }
+        let instruments = book.instruments.into_iter().map(|(info, images)| {
+            let announced = self.intake.is_announced(InstrumentId(info.id));
+            CheckpointInstrument { info: Some(info), images, announced }
+        });
+        source.keep(checkpoint::build(&self.epoch, seq, body_hash, self.clock.unix_us(), instruments));
     }
 
     fn caught_up(&mut self) {

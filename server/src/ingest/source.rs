@@ -1,6 +1,7 @@
 //! What a source of updates is: something that can be asked for the next thing that happened in its log.
 
 use tickwire_core::intake::Poison;
+use tickwire_proto::v1;
 
 /// Reads a log. It keeps its place, reconnects by itself and for ever, and tells in order what it finds.
 pub(crate) trait FeedSource: Send + 'static {
@@ -9,11 +10,21 @@ pub(crate) trait FeedSource: Send + 'static {
 
     /// `message` was refused, wholly or in part. Puts a copy aside if the source has a place for it; never waits.
     fn refuse(&mut self, message: &LogMessage, poison: &[Poison]);
+
+    /// Whether the book at position `seq` should be kept now, for nodes that start later. Asked when the book is complete.
+    fn wants_checkpoint(&mut self, seq: u64) -> bool {
+        let _ = seq;
+        false
+    }
+
+    /// Keeps the book, in parts. Never waits.
+    fn keep(&mut self, checkpoint: Vec<v1::Checkpoint>) {
+        let _ = checkpoint;
+    }
 }
 
 /// What a source tells, in the order of the log.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the built-in market is never away")]
 pub(crate) enum SourceEvent {
     /// The log cannot be reached.
     Down(String),
@@ -23,6 +34,15 @@ pub(crate) enum SourceEvent {
     Reset {
         /// Identity of the log from now on.
         epoch: String,
+    },
+    /// What stands for the past of the log: messages after its position follow.
+    Restore(Box<v1::Checkpoint>),
+    /// Messages between two positions are lost.
+    Gap {
+        /// Last position told.
+        from: u64,
+        /// First position after the loss.
+        to: u64,
     },
     /// Messages, in order. Never empty.
     Messages(Vec<LogMessage>),
@@ -43,4 +63,9 @@ pub(crate) struct LogMessage {
     pub(crate) content_encoding: Option<String>,
     /// As the publisher gave it.
     pub(crate) body: Vec<u8>,
+}
+
+/// A body as far as it takes to know it again: its length and CRC-32. Part of checkpoints, so every version of Tickwire has to agree.
+pub(crate) fn body_hash(body: &[u8]) -> u64 {
+    (body.len() as u64) << 32 | u64::from(crc32fast::hash(body))
 }

@@ -13,6 +13,18 @@ pub struct Metrics {
     pub feed_updates: Counter,
     /// Messages or single updates refused, by cause.
     pub feed_poison: Family<CauseLabel, Counter>,
+    /// Connections to the broker that failed or ended.
+    pub broker_failures: Counter,
+    /// Times that the log was found to be another one.
+    pub log_resets: Counter,
+    /// Times that the log no longer had what came after our place.
+    pub log_truncations: Counter,
+    /// Checkpoints written.
+    pub checkpoints_written: Counter,
+    /// Refused messages copied to the dead letter queue.
+    pub dead_letters_written: Counter,
+    /// Refused messages that were not copied: too many, or the broker would not take them.
+    pub dead_letters_dropped: Counter,
 }
 
 /// Labels of [`Metrics::feed_poison`]: a cause's name.

@@ -1,0 +1,62 @@
+//! What went wrong at the broker, by what has to be done about it.
+
+use thiserror::Error;
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// It is away, or not up yet. Try again soon.
+    #[error("{0}")]
+    Away(String),
+    /// It refuses what we ask for. Somebody has to change something: try again slowly.
+    #[error("{0}")]
+    Refused(String),
+    /// We ended it to go on from another place. Try again at once.
+    #[error("goes on from another place of the log")]
+    StartOver,
+}
+
+impl From<lapin::Error> for Failure {
+    fn from(error: lapin::Error) -> Self {
+        let text = error.to_string();
+        match error.kind() {
+            lapin::ErrorKind::ProtocolError(protocol) if is_refusal(protocol.get_id(), protocol.get_message().as_str()) => {
+                Self::Refused(text)
+            }
+            _ => Self::Away(text),
+        }
+    }
+}
+
+/// Whether a reply says that the operator has to act. What a broker says while it starts is none: a stream's leader comes up to a second
+/// after the port, and meanwhile the stream is "not found" because its "home node" is down.
+fn is_refusal(code: u16, text: &str) -> bool {
+    match code {
+        ACCESS_REFUSED | NOT_ALLOWED => true,
+        NOT_FOUND => !text.contains("home node") && !text.contains("inaccessible") && !text.contains("process"),
+        PRECONDITION_FAILED => text.contains("inequivalent") || text.contains("invalid"),
+        _ => false,
+    }
+}
+
+const ACCESS_REFUSED: u16 = 403;
+pub(crate) const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
+const NOT_ALLOWED: u16 = 530;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_what_passes_from_what_needs_somebody() {
+        assert!(is_refusal(403, "ACCESS_REFUSED - Login was refused"));
+        assert!(is_refusal(530, "NOT_ALLOWED - vhost prices not found"));
+        assert!(is_refusal(404, "NOT_FOUND - no queue 'tickwire.feed.log' in vhost '/'"));
+        assert!(is_refusal(406, "PRECONDITION_FAILED - inequivalent arg 'x-max-age' for queue"));
+        assert!(!is_refusal(404, "NOT_FOUND - home node 'rabbit@a' of durable queue 'x' in vhost '/' is down or inaccessible"));
+        assert!(!is_refusal(405, "RESOURCE_LOCKED - ..."));
+        assert!(!is_refusal(406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"));
+        assert!(!is_refusal(320, "CONNECTION_FORCED - broker forced connection closure"));
+    }
+}

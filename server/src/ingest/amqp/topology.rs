@@ -1,0 +1,117 @@
+//! The exchanges and queues at the broker: made where they are missing, compared where they are there.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Connection, ErrorKind, ExchangeKind};
+use tracing::{info, warn};
+
+use super::failure::{Failure, NOT_FOUND};
+use super::names::Names;
+
+/// Declares what is missing. With `compare`, says what is there but different from what would have been declared; that is left alone.
+pub(crate) async fn ensure(connection: &Connection, names: &Names, compare: bool) -> Result<(), Failure> {
+    let parts = [
+        Part::Exchange(&names.feed),
+        Part::Exchange(&names.dead),
+        Part::Queue(&names.log, log_arguments()),
+        Part::Queue(&names.checkpoint, checkpoint_arguments()),
+        Part::Queue(&names.dead, dead_arguments()),
+    ];
+    for part in parts {
+        if !part.is_there(connection).await? {
+            part.declare(connection).await?;
+            info!(name = part.name().as_str(), "declared at the broker");
+        } else if compare {
+            // A difference closes the channel, not the connection.
+            if let Err(Failure::Refused(difference)) = part.declare(connection).await {
+                warn!(name = part.name().as_str(), difference, "the broker has it with other settings; they are kept");
+            }
+        }
+    }
+    let channel = connection.create_channel().await?;
+    for (queue, exchange) in [(&names.log, &names.feed), (&names.dead, &names.dead)] {
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        channel.queue_bind(queue.clone(), exchange.clone(), "#".into(), options, arguments).await?;
+    }
+    Ok(())
+}
+
+/// Something with a name at the broker.
+enum Part<'a> {
+    Exchange(&'a ShortString),
+    Queue(&'a ShortString, FieldTable),
+}
+
+impl Part<'_> {
+    fn name(&self) -> &ShortString {
+        match self {
+            Self::Exchange(name) | Self::Queue(name, _) => name,
+        }
+    }
+
+    async fn is_there(&self, connection: &Connection) -> Result<bool, Failure> {
+        match self.try_declare(connection, true).await {
+            Ok(()) => Ok(true),
+            Err(error) => match (error.kind(), Failure::from(error.clone())) {
+                (ErrorKind::ProtocolError(protocol), Failure::Refused(_)) if protocol.get_id() == NOT_FOUND => Ok(false),
+                (_, failure) => Err(failure),
+            },
+        }
+    }
+
+    async fn declare(&self, connection: &Connection) -> Result<(), Failure> {
+        self.try_declare(connection, false).await.map_err(Failure::from)
+    }
+
+    /// On a channel of its own, which a refusal closes.
+    async fn try_declare(&self, connection: &Connection, passive: bool) -> lapin::Result<()> {
+        let channel = connection.create_channel().await?;
+        match self {
+            Self::Exchange(name) => {
+                let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
+                channel.exchange_declare((*name).clone(), ExchangeKind::Topic, options, FieldTable::default()).await?;
+            }
+            Self::Queue(name, arguments) => {
+                let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
+                channel.queue_declare((*name).clone(), options, arguments.clone()).await?;
+            }
+        }
+        channel.close(CLOSE_OK, "done".into()).await
+    }
+}
+
+fn log_arguments() -> FieldTable {
+    table([
+        ("x-queue-type", text("stream")),
+        ("x-max-age", text("1h")),
+        ("x-max-length-bytes", AMQPValue::LongLongInt(2_000_000_000)),
+        ("x-stream-max-segment-size-bytes", AMQPValue::LongLongInt(50_000_000)),
+    ])
+}
+
+fn checkpoint_arguments() -> FieldTable {
+    table([
+        ("x-queue-type", text("stream")),
+        ("x-max-length-bytes", AMQPValue::LongLongInt(50_000_000)),
+        ("x-stream-max-segment-size-bytes", AMQPValue::LongLongInt(5_000_000)),
+    ])
+}
+
+fn dead_arguments() -> FieldTable {
+    table([("x-max-length", AMQPValue::LongLongInt(10_000)), ("x-overflow", text("drop-head"))])
+}
+
+fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (key, value) in entries {
+        table.insert(key.into(), value);
+    }
+    table
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+/// AMQP's reply code for a channel that is no longer needed.
+pub(crate) const CLOSE_OK: u16 = 200;

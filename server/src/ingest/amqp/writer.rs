@@ -1,0 +1,188 @@
+//! Publishes checkpoints and refused messages, on a connection of its own: a broker that blocks publishers must not stop the reading.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tickwire_proto::v1;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
+
+use super::AmqpConfig;
+use super::backoff::{Backoff, chance};
+use super::checkpoint::seal;
+use super::failure::Failure;
+use super::link::connect;
+use super::names::{Names, SHORT_STRING_BYTES_MAX};
+use crate::ingest::source::LogMessage;
+use crate::telemetry::Metrics;
+
+/// What the writer is asked to publish.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// The parts of a checkpoint.
+    Checkpoint(Vec<v1::Checkpoint>),
+    /// A refused message.
+    Dead(DeadLetter),
+}
+
+/// A refused message and why it was refused.
+#[derive(Debug)]
+pub(crate) struct DeadLetter {
+    /// The message.
+    pub(crate) message: LogMessage,
+    /// Name of the first cause.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) detail: String,
+}
+
+/// One publishing connection after the other; none before the first order.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    config: AmqpConfig,
+    names: Names,
+    node: String,
+    orders: mpsc::Receiver<Order>,
+    metrics: Arc<Metrics>,
+}
+
+impl Writer {
+    /// A writer that waits for orders.
+    pub(crate) fn new(config: AmqpConfig, node: String, orders: mpsc::Receiver<Order>, metrics: Arc<Metrics>) -> Self {
+        let names = Names::new(&config.prefix);
+        Self { config, names, node, orders, metrics }
+    }
+
+    /// Publishes until nobody orders any more. An order that meets a broken connection is tried once more on a new one.
+    pub(crate) async fn run(mut self) {
+        let mut link: Option<Link> = None;
+        let mut backoff = Backoff::default();
+        while let Some(order) = self.orders.recv().await {
+            for attempt in 1..=ATTEMPTS {
+                let connected = Instant::now();
+                match self.publish(&mut link, &order).await {
+                    Ok(()) => break,
+                    Err(failure) => {
+                        link = None;
+                        debug!(cause = %failure, attempt, "could not publish");
+                        sleep(backoff.after(connected.elapsed(), chance())).await;
+                        if attempt == ATTEMPTS {
+                            self.give_up(&order, &failure);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, link: &mut Option<Link>, order: &Order) -> Result<(), Failure> {
+        let link = match link {
+            Some(link) if link.connection.status().connected() => link,
+            _ => link.insert(Link::open(&self.config, &self.node).await?),
+        };
+        match order {
+            Order::Checkpoint(parts) => self.publish_checkpoint(link, parts).await,
+            Order::Dead(letter) => self.publish_dead(link, letter).await,
+        }
+    }
+
+    async fn publish_checkpoint(&self, link: &Link, parts: &[v1::Checkpoint]) -> Result<(), Failure> {
+        for part in parts {
+            let part = part.clone();
+            let sealed = tokio::task::spawn_blocking(move || seal(&part)).await;
+            let body = sealed.map_err(|error| Failure::Away(error.to_string()))?.map_err(|error| Failure::Away(error.to_string()))?;
+            let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type(CHECKPOINT_TYPE.into());
+            link.publish(&ShortString::default(), &self.names.checkpoint, &body, properties).await?;
+        }
+        self.metrics.checkpoints_written.inc();
+        Ok(())
+    }
+
+    async fn publish_dead(&self, link: &Link, letter: &DeadLetter) -> Result<(), Failure> {
+        let DeadLetter { message, reason, detail } = letter;
+        let cut = message.body.len() > DEAD_BODY_BYTES_MAX;
+        let body = &message.body[..message.body.len().min(DEAD_BODY_BYTES_MAX)];
+        let mut headers = FieldTable::default();
+        headers.insert("tickwire-reason".into(), AMQPValue::LongString((*reason).into()));
+        headers.insert("tickwire-detail".into(), AMQPValue::LongString(detail.as_str().into()));
+        headers.insert("tickwire-offset".into(), AMQPValue::LongLongInt(i64::try_from(message.seq).unwrap_or(i64::MAX)));
+        headers.insert("tickwire-stream".into(), AMQPValue::LongString(self.names.log.as_str().into()));
+        if cut {
+            headers.insert("tickwire-cut".into(), AMQPValue::Boolean(true));
+        }
+        // Every node meets the same message; the identifier lets readers of the queue see that.
+        let id = format!("{}:{}", self.names.log, message.seq);
+        let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers).with_message_id(short(&id));
+        if let Some(content_type) = &message.content_type {
+            properties = properties.with_content_type(short(content_type));
+        }
+        if let Some(content_encoding) = &message.content_encoding {
+            properties = properties.with_content_encoding(short(content_encoding));
+        }
+        link.publish(&self.names.dead, &short(&message.routing_key), body, properties).await?;
+        self.metrics.dead_letters_written.inc();
+        Ok(())
+    }
+
+    fn give_up(&self, order: &Order, failure: &Failure) {
+        match order {
+            Order::Checkpoint(_) => warn!(cause = %failure, "could not write a checkpoint; the next one follows"),
+            Order::Dead(letter) => {
+                self.metrics.dead_letters_dropped.inc();
+                debug!(cause = %failure, seq = letter.message.seq, "could not put a refused message aside");
+            }
+        }
+    }
+}
+
+/// An open connection with confirms on.
+struct Link {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Link {
+    async fn open(config: &AmqpConfig, node: &str) -> Result<Self, Failure> {
+        let connection = connect(&config.url, &format!("tickwire {node}: checkpoints and dead letters")).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self { connection, channel })
+    }
+
+    /// Publishes and waits until the broker has stored the message. One that came back is a failure, although it counts as confirmed.
+    async fn publish(&self, exchange: &ShortString, key: &ShortString, body: &[u8], properties: BasicProperties) -> Result<(), Failure> {
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let confirmed = async { self.channel.basic_publish(exchange.clone(), key.clone(), options, body, properties).await?.await };
+        match timeout(CONFIRM_WITHIN, confirmed).await {
+            Err(_) => Err(Failure::Away("the broker did not confirm: it may be blocking publishers".to_owned())),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(Confirmation::Ack(None) | Confirmation::NotRequested)) => Ok(()),
+            Ok(Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)))) => {
+                Err(Failure::Away(format!("the broker returned the message: {}", returned.reply_text)))
+            }
+            Ok(Ok(Confirmation::Nack(None))) => Err(Failure::Away("the broker did not store the message".to_owned())),
+        }
+    }
+}
+
+/// A short string, cut where AMQP ends one.
+fn short(text: &str) -> ShortString {
+    let mut end = text.len().min(SHORT_STRING_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    ShortString::try_new(&text[..end]).unwrap_or_default()
+}
+
+const PERSISTENT: u8 = 2;
+const CHECKPOINT_TYPE: &str = "application/x-tickwire-checkpoint";
+/// Tries for one order. Then it is given up: another checkpoint follows soon, and a dead letter is only a copy.
+const ATTEMPTS: u32 = 3;
+/// Time for a message to be stored. A blocked broker takes longer; the order is tried again.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of a refused message that are kept. A larger one is cut and says so, so that the queue of 10,000 stays below 640 MB.
+const DEAD_BODY_BYTES_MAX: usize = 64 << 10;
