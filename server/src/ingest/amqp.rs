@@ -147,15 +147,4 @@ const ORDERS_MAX: usize = 256;
 const DEAD_LETTERS_PER_S: f64 = 100.0;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn copies_a_hundred_refused_messages_a_second() {
-        let mut allowance = Allowance::new(Moment::ZERO);
-        let at = |millis| Moment::from_millis(millis);
-        assert_eq!((0..500).filter(|_| allowance.take(at(0))).count(), 100);
-        assert_eq!((0..500).filter(|_| allowance.take(at(500))).count(), 50);
-        assert_eq!((0..500).filter(|_| allowance.take(at(60_000))).count(), 100);
-    }
-}
+mod tests;

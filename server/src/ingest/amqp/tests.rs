@@ -1,0 +1,219 @@
+//! The reader against a real broker: what it tells after each thing that can happen to a log.
+
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use tickwire_core::checkpoint;
+use tickwire_rig::Broker;
+use tokio::time::timeout;
+
+use super::*;
+use crate::ingest::source::body_hash;
+
+/// A log's whole life, in one broker since its start takes seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tells_what_happens_to_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(folder.path()).unwrap();
+    let publisher = Publisher::connect(&broker).await;
+
+    // A log that nobody has written to: it begins, and that is all there is.
+    let mut source = start(&broker);
+    assert_eq!(next(&mut source).await, "connected");
+    let first_epoch = next(&mut source).await;
+    assert!(first_epoch.starts_with("reset "), "{first_epoch}");
+    assert_eq!(next(&mut source).await, "caught up");
+
+    publisher.publish(0..3).await;
+    assert_eq!(take(&mut source, 3).await, bodies(0..3));
+
+    // A crash of the broker: it is told once, and the log goes on without a repeat.
+    broker.kill().unwrap();
+    assert_eq!(next(&mut source).await, "down");
+    broker.restart().unwrap();
+    assert_eq!(next_but_down(&mut source).await, "connected");
+    assert_eq!(next(&mut source).await, "caught up");
+    let publisher = Publisher::connect(&broker).await;
+    publisher.publish(3..5).await;
+    assert_eq!(take(&mut source, 2).await, bodies(3..5));
+
+    // A node that starts without a checkpoint reads everything, in an epoch of its own.
+    let mut newcomer = start(&broker);
+    assert_eq!(next(&mut newcomer).await, "connected");
+    assert!(next(&mut newcomer).await > first_epoch);
+    assert_eq!(take(&mut newcomer, 5).await, bodies(0..5));
+    assert_eq!(next(&mut newcomer).await, "caught up");
+    drop(newcomer);
+
+    // A node that starts with one reads what came after.
+    let epoch = first_epoch.trim_start_matches("reset ").to_owned();
+    source.keep(checkpoint::build(&epoch, 3, body_hash(b"update 3"), 0, []));
+    heard_checkpoint(&mut source).await;
+    let mut newcomer = start(&broker);
+    assert_eq!(next(&mut newcomer).await, "connected");
+    assert_eq!(next(&mut newcomer).await, format!("restore {epoch} at 3"));
+    assert_eq!(take(&mut newcomer, 1).await, bodies(4..5));
+    assert_eq!(next(&mut newcomer).await, "caught up");
+
+    // Another log under the same name, at first shorter than the old one: both nodes begin anew, in one epoch in the end.
+    publisher.recreate_log().await;
+    publisher.publish(100..102).await;
+    let told = next_but_down(&mut source).await;
+    assert_eq!(told, "connected");
+    let epochs = [reset_epoch(&mut source).await, reset_epoch(&mut newcomer).await];
+    assert!(epochs.iter().all(|new| new > &epoch), "{epochs:?} after {epoch}");
+    assert_eq!(take(&mut source, 2).await, bodies(100..102));
+    assert_eq!(next(&mut source).await, "caught up");
+}
+
+/// A node was away for so long that the log no longer has what came in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tells_a_gap_when_the_log_was_truncated() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path()).unwrap();
+    let publisher = Publisher::connect(&broker).await;
+    publisher.declare_small_log().await;
+    let mut source = start(&broker);
+    while next(&mut source).await != "caught up" {}
+    publisher.publish(0..2).await;
+    assert_eq!(take(&mut source, 2).await, bodies(0..2));
+    source.keep(checkpoint::build("1700000000000", 1, body_hash(b"update 1"), 0, []));
+    heard_or_followed(&mut source).await;
+    drop(source);
+
+    // 12 MB into a log of 4 MB with segments of 1 MB.
+    publisher.fill(60, 200_000).await;
+    let mut late = start(&broker);
+    assert_eq!(next(&mut late).await, "connected");
+    let restored = next(&mut late).await;
+    assert!(restored.starts_with("restore "), "{restored}");
+    let gap = next(&mut late).await;
+    assert!(gap.starts_with("gap 1 to "), "{gap}");
+}
+
+fn start(broker: &Broker) -> Amqp {
+    let config = AmqpConfig::new(BrokerUrl::parse(&broker.url()).unwrap());
+    Amqp::start(config, "n1".to_owned(), Clock::start(), Arc::new(Metrics::default()))
+}
+
+/// The next thing told, as text.
+async fn next(source: &mut Amqp) -> String {
+    match timeout(WITHIN, source.next()).await.expect("something is told") {
+        SourceEvent::Down(_) => "down".to_owned(),
+        SourceEvent::Connected => "connected".to_owned(),
+        SourceEvent::Reset { epoch } => format!("reset {epoch}"),
+        SourceEvent::Restore(checkpoint) => format!("restore {} at {}", checkpoint.epoch, checkpoint.seq),
+        SourceEvent::Gap { from, to } => format!("gap {from} to {to}"),
+        SourceEvent::Messages(messages) => {
+            messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect::<Vec<_>>().join(", ")
+        }
+        SourceEvent::CaughtUp => "caught up".to_owned(),
+    }
+}
+
+/// Connecting takes several tries while a broker starts.
+async fn next_but_down(source: &mut Amqp) -> String {
+    loop {
+        let told = next(source).await;
+        if told != "down" {
+            return told;
+        }
+    }
+}
+
+/// The next `count` messages, however they are batched.
+async fn take(source: &mut Amqp, count: usize) -> Vec<String> {
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        taken.extend(next(source).await.split(", ").map(str::to_owned));
+    }
+    taken
+}
+
+async fn reset_epoch(source: &mut Amqp) -> String {
+    loop {
+        if let Some(epoch) = next(source).await.strip_prefix("reset ") {
+            return epoch.to_owned();
+        }
+    }
+}
+
+/// Drives the source until its own checkpoint has come back from the broker.
+async fn heard_checkpoint(source: &mut Amqp) {
+    let told = timeout(WITHIN, source.told.recv()).await.expect("the checkpoint is heard");
+    assert!(matches!(told, Some(Told::Checkpoint { .. })), "{told:?}");
+}
+
+async fn heard_or_followed(source: &mut Amqp) {
+    // The checkpoint's epoch is older than the log's, so nothing is told about it; it only has to be stored.
+    let _ = timeout(Duration::from_secs(2), source.told.recv()).await;
+}
+
+fn bodies(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| format!("update {number}")).collect()
+}
+
+struct Publisher {
+    _connection: Connection,
+    channel: Channel,
+}
+
+impl Publisher {
+    async fn connect(broker: &Broker) -> Self {
+        let connection = Connection::connect(&broker.url(), ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        Self { _connection: connection, channel }
+    }
+
+    /// Publishes until the log takes it: its leader comes up after the port.
+    async fn publish(&self, numbers: std::ops::Range<u32>) {
+        for body in bodies(numbers) {
+            self.publish_body(body.as_bytes()).await;
+        }
+    }
+
+    async fn fill(&self, count: usize, bytes: usize) {
+        for _ in 0..count {
+            self.publish_body(&vec![b'x'; bytes]).await;
+        }
+    }
+
+    async fn publish_body(&self, body: &[u8]) {
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        loop {
+            let sent = self.channel.basic_publish("tickwire.feed".into(), "a.b".into(), options, body, BasicProperties::default()).await;
+            if sent.unwrap().await.unwrap().take_message().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn recreate_log(&self) {
+        self.channel.queue_delete("tickwire.feed.log".into(), QueueDeleteOptions::default()).await.unwrap();
+    }
+
+    async fn declare_small_log(&self) {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+        arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(4_000_000));
+        arguments.insert("x-stream-max-segment-size-bytes".into(), AMQPValue::LongLongInt(1_000_000));
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        self.channel.queue_declare("tickwire.feed.log".into(), options, arguments).await.unwrap();
+    }
+}
+
+#[test]
+fn copies_a_hundred_refused_messages_a_second() {
+    let mut allowance = Allowance::new(Moment::ZERO);
+    let at = |millis| Moment::from_millis(millis);
+    assert_eq!((0..500).filter(|_| allowance.take(at(0))).count(), 100);
+    assert_eq!((0..500).filter(|_| allowance.take(at(500))).count(), 50);
+    assert_eq!((0..500).filter(|_| allowance.take(at(60_000))).count(), 100);
+}
+
+/// Time for anything to be told, on a loaded machine.
+const WITHIN: Duration = Duration::from_secs(60);
