@@ -37,6 +37,61 @@ impl Instrument {
         self.quote()?.volume.map(|volume| self.quantity(volume))
     }
 
+    /// Quantity offered at the bid, if known.
+    pub fn bid_quantity(&self) -> Option<Price> {
+        self.quote()?.bid_quantity.map(|quantity| self.quantity(quantity))
+    }
+
+    /// Quantity offered at the ask, if known.
+    pub fn ask_quantity(&self) -> Option<Price> {
+        self.quote()?.ask_quantity.map(|quantity| self.quantity(quantity))
+    }
+
+    /// Quantity of the last trade, if known.
+    pub fn last_quantity(&self) -> Option<Price> {
+        self.quote()?.last_quantity.map(|quantity| self.quantity(quantity))
+    }
+
+    /// Sum of price × quantity traded today, if known.
+    pub fn turnover(&self) -> Option<Price> {
+        self.quote()?.turnover.map(|turnover| self.price(turnover))
+    }
+
+    /// Trades today, if known.
+    pub fn trades(&self) -> Option<u64> {
+        self.quote()?.trades
+    }
+
+    /// First price of the trading day, if known.
+    pub fn open(&self) -> Option<Price> {
+        self.quote()?.open.map(|open| self.price(open))
+    }
+
+    /// Highest price of the trading day, if known.
+    pub fn high(&self) -> Option<Price> {
+        self.quote()?.high.map(|high| self.price(high))
+    }
+
+    /// Lowest price of the trading day, if known.
+    pub fn low(&self) -> Option<Price> {
+        self.quote()?.low.map(|low| self.price(low))
+    }
+
+    /// Last price of the previous trading day, if known.
+    pub fn previous_close(&self) -> Option<Price> {
+        self.quote()?.previous_close.map(|close| self.price(close))
+    }
+
+    /// Highest `last` of everything that was merged into a [`Change::State`]; nothing if nothing was.
+    pub fn interval_high(&self) -> Option<Price> {
+        self.quote()?.interval_high.map(|high| self.price(high))
+    }
+
+    /// Lowest `last` of everything that was merged into a [`Change::State`]; nothing if nothing was.
+    pub fn interval_low(&self) -> Option<Price> {
+        self.quote()?.interval_low.map(|low| self.price(low))
+    }
+
     /// What the market said about trading; `Unspecified` if it said nothing.
     pub fn phase(&self) -> TradingPhase {
         self.image.status.as_ref().map_or(TradingPhase::Unspecified, v1::Status::phase)

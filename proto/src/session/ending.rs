@@ -1,0 +1,65 @@
+//! Why a connection ended, and what that asks for.
+
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use super::serving::retry_of;
+use crate::v1::{self, ErrorCode, Retry};
+
+/// The end of a connection.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) code: Option<ErrorCode>,
+    pub(super) retry: Retry,
+    /// For people.
+    pub(super) reason: String,
+    /// Least wait before the next try, if the server named one.
+    pub(super) wait: Option<Duration>,
+}
+
+impl Ending {
+    /// The session itself gave the connection up, or the server said goodbye with `code`.
+    pub(super) fn new(code: Option<ErrorCode>, reason: String) -> Self {
+        Self { code, retry: code.map_or(Retry::Later, ErrorCode::retry), reason, wait: None }
+    }
+
+    /// The transport ended, with a WebSocket close code or HTTP status if there was one. An Error frame that came last tells the rest.
+    ///
+    /// `can_renew`: a refused token can be replaced, so that 401 is no end.
+    pub(super) fn of_transport(close: Option<u16>, last_words: Option<&v1::Error>, can_renew: bool) -> Self {
+        let mut ending = match (close, last_words) {
+            (Some(400), _) => Self::new(Some(ErrorCode::BadMessage), String::from("the server refused the request (HTTP 400)")),
+            (Some(401), _) if can_renew => Self::new(Some(ErrorCode::AuthExpired), String::from("the server refused the token (HTTP 401)")),
+            (Some(401), _) => Self::new(Some(ErrorCode::AuthRequired), String::from("the server refused the token (HTTP 401)")),
+            (Some(403), _) => Self::new(Some(ErrorCode::NotEntitled), String::from("the server refused access (HTTP 403)")),
+            (Some(426), _) => Self::new(Some(ErrorCode::Unsupported), String::from("the server speaks another protocol (HTTP 426)")),
+            (Some(429), _) => Self::new(Some(ErrorCode::RateLimited), String::from("the server is busy (HTTP 429)")),
+            (Some(503), _) => Self::new(None, String::from("the server is not available (HTTP 503)")),
+            (Some(close), last) => match ErrorCode::from_close_code(close) {
+                Some(code) => Self::new(Some(code), last.map_or_else(|| String::from(code.name()), |error| error.text.clone())),
+                None => last.map_or_else(|| Self::new(None, format!("connection closed with code {close}")), Self::of_error),
+            },
+            (None, Some(error)) => Self::of_error(error),
+            (None, None) => Self::new(None, String::from("connection lost")),
+        };
+        ending.wait = last_words
+            .and_then(|error| error.retry_after_ms)
+            .map(|ms| Duration::from_millis(u64::from(ms)))
+            .or_else(|| ending.code.and_then(slow_wait));
+        ending
+    }
+
+    fn of_error(error: &v1::Error) -> Self {
+        let code = ErrorCode::try_from(error.code).ok().filter(|code| *code != ErrorCode::Unspecified);
+        Self { code, retry: retry_of(error), reason: error.text.clone(), wait: None }
+    }
+}
+
+/// Refusals that trying again at once would only repeat.
+fn slow_wait(code: ErrorCode) -> Option<Duration> {
+    matches!(code, ErrorCode::TooManyConnections | ErrorCode::RateLimited).then_some(SLOW_WAIT)
+}
+
+/// Least wait after a refusal for being too many or too fast.
+const SLOW_WAIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,394 @@
+//! The newest values of every instrument that a subscription covers, and who has not read them yet.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use super::instrument::{Change, Instrument};
+use super::queue::{Member, Queue, Record};
+use super::wanted::Wanted;
+use super::{Output, Stats, SubscriptionId};
+use crate::decimal::Scale;
+use crate::image::Image;
+use crate::symbol::Symbol;
+use crate::v1;
+use crate::v1::update::Body;
+
+/// Rows by number; a number is used again only after nobody covers its row.
+pub(super) type Rows = Vec<Option<Row>>;
+
+/// The table. Rows live as long as a subscription covers them, across connections; ids live as long as the connection.
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Rows,
+    free: Vec<u32>,
+    by_symbol: HashMap<Symbol, u32>,
+    /// What the server has announced on this connection, wanted or not. Bounded by [`NAMES_MAX`].
+    names: HashMap<u32, Name>,
+    queues: HashMap<SubscriptionId, Queue>,
+    events_max: usize,
+    /// Number of this connection.
+    connection: u64,
+}
+
+/// What an id stands for on this connection.
+#[derive(Debug)]
+struct Name {
+    info: Arc<v1::InstrumentInfo>,
+    symbol: Symbol,
+    price_scale: Scale,
+    quantity_scale: Scale,
+    row: Option<u32>,
+}
+
+/// One instrument.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Shared with events that wait: a change copies it only while one does.
+    pub(super) instrument: Arc<Instrument>,
+    /// Who covers it, in the order of ids.
+    pub(super) members: Vec<Member>,
+    /// Newest position of each kind of body. Kinds are guarded apart, so that it does not matter whether a server gives an image the
+    /// position of its kind or that of the instrument.
+    guards: [u64; KINDS],
+    /// The newest event that was given, and how many there were at its position.
+    given: EventMark,
+    /// The same, as this connection tells it.
+    told: EventMark,
+    /// Connection of the newest record. 0: no record yet.
+    touched: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct EventMark {
+    seq: u64,
+    count: u32,
+}
+
+impl Table {
+    pub(super) fn new(events_max: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            free: Vec::new(),
+            by_symbol: HashMap::new(),
+            names: HashMap::new(),
+            queues: HashMap::new(),
+            events_max,
+            connection: 0,
+        }
+    }
+
+    /// A new connection: ids mean nothing yet, values stay.
+    pub(super) fn reconnect(&mut self) {
+        self.names.clear();
+        self.connection += 1;
+        for row in self.rows.iter_mut().flatten() {
+            row.told = EventMark::default();
+        }
+    }
+
+    /// Another life of the log: positions start again. Values stay until their images come.
+    pub(super) fn new_epoch(&mut self) {
+        self.rows.iter_mut().flatten().for_each(Row::restart);
+    }
+
+    /// Takes what the server says about an instrument, before it uses the id.
+    pub(super) fn announce(&mut self, info: v1::InstrumentInfo, wanted: &Wanted, stats: &mut Stats) {
+        let scales = (Scale::new(info.price_scale), Scale::new(info.quantity_scale));
+        let (Ok(symbol), (Ok(price_scale), Ok(quantity_scale))) = (Symbol::parse(&info.symbol), scales) else {
+            stats.ignored += 1;
+            return;
+        };
+        if self.names.len() >= NAMES_MAX && !self.names.contains_key(&info.id) {
+            stats.ignored += 1;
+            return;
+        }
+        let (id, info) = (info.id, Arc::new(info));
+        let row = self.row_for(&symbol, &info, wanted);
+        if let Some(row) = row.and_then(|row| row_of(&mut self.rows, row)) {
+            row.set_info(&info);
+        }
+        self.names.insert(id, Name { info, symbol, price_scale, quantity_scale, row });
+    }
+
+    /// Price and quantity scale of an id, for the decoder.
+    pub(super) fn scales(&self, id: u32) -> Option<(Scale, Scale)> {
+        self.names.get(&id).map(|name| (name.price_scale, name.quantity_scale))
+    }
+
+    /// Adds a subscription, which is then given everything that is known of what it covers.
+    pub(super) fn subscribe(&mut self, subscription: SubscriptionId, trades: bool, wanted: &Wanted, outputs: &mut VecDeque<Output>) {
+        let mut queue = Queue::new(subscription, self.events_max);
+        for (number, row) in (0..).zip(self.rows.iter_mut()) {
+            let Some(row) = row.as_mut().filter(|row| wanted.covers(subscription, &row.instrument.symbol)) else { continue };
+            let mut member = Member::new(subscription, trades);
+            if row.touched > 0 {
+                queue.mark(number, &mut member, Record::KNOWN);
+            }
+            row.members.push(member);
+        }
+        tell(&mut queue, subscription, outputs);
+        self.queues.insert(subscription, queue);
+        self.adopt_names(subscription, wanted);
+    }
+
+    /// Drops a subscription, and what it alone covered.
+    pub(super) fn unsubscribe(&mut self, subscription: SubscriptionId) {
+        self.queues.remove(&subscription);
+        for number in 0..self.rows.len() as u32 {
+            let Some(row) = row_of(&mut self.rows, number) else { continue };
+            row.members.retain(|member| member.subscription != subscription);
+            if row.members.is_empty() {
+                self.by_symbol.remove(&row.instrument.symbol);
+                self.rows[number as usize] = None;
+                self.free.push(number);
+            }
+        }
+        for name in self.names.values_mut() {
+            name.row = name.row.filter(|row| self.rows.get(*row as usize).is_some_and(Option::is_some));
+        }
+    }
+
+    /// Applies a record. `synced`: the images of this connection are complete, so an older image is no lagging node but a new log.
+    ///
+    /// Allocates nothing if the row is dirty already, apart from what the image needs.
+    pub(super) fn apply(&mut self, update: &v1::Update, synced: bool, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        stats.records += 1;
+        stats.merged += u64::from(update.merged);
+        let number = self.names.get(&update.id).and_then(|name| name.row);
+        let (Some(number), Some(body)) = (number, &update.body) else {
+            stats.ignored += 1;
+            return;
+        };
+        let Some(row) = row_of(&mut self.rows, number) else { return };
+        let is_single_trade = matches!(body, Body::Trade(trade) if !trade.correction && !trade.bust);
+        let is_event = update.flags & v1::UpdateFlag::Event as u32 != 0 || matches!(body, Body::Trade(_));
+        let is_image = update.flags & v1::UpdateFlag::Image as u32 != 0;
+
+        let kind = kind_of(body);
+        let mut old = update.seq < row.guards[kind];
+        if old && is_image {
+            // Within one connection positions only grow: an older image means that the log has started again.
+            if synced || row.touched == self.connection {
+                row.restart();
+                old = false;
+            }
+            // Bars of several lengths share a guard, and their images may have positions of their own.
+            old &= !matches!(body, Body::Bar(_));
+        }
+        if is_event {
+            if !row.is_new_event(update.seq) {
+                stats.repeated += 1;
+                return;
+            }
+            self.push_event(number, update, EventWay { is_single_trade, applies: !old }, stats, outputs);
+        } else if old {
+            stats.repeated += 1;
+        } else if row.apply(update, self.connection, is_image) {
+            self.mark(number, Record::of(update), stats, outputs);
+        }
+    }
+
+    /// Events of an instrument were lost.
+    pub(super) fn gap(&mut self, gap: &v1::Gap, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        let Some(number) = self.names.get(&gap.id).and_then(|name| name.row) else {
+            stats.ignored += 1;
+            return;
+        };
+        self.make_room(number, stats);
+        let Some(row) = row_of(&mut self.rows, number) else { return };
+        for member in &mut row.members {
+            let Some(queue) = self.queues.get_mut(&member.subscription) else { continue };
+            queue.push_gap(number, member, gap.from, gap.to);
+            tell(queue, member.subscription, outputs);
+        }
+    }
+
+    pub(super) fn next_change(&mut self, subscription: SubscriptionId) -> Option<Change> {
+        self.queues.get_mut(&subscription)?.next(&mut self.rows)
+    }
+
+    pub(super) fn waiting(&self, subscription: SubscriptionId) -> usize {
+        self.queues.get(&subscription).map_or(0, Queue::len)
+    }
+
+    pub(super) fn latest(&self, symbol: &str) -> Option<&Instrument> {
+        let row = self.rows.get(*self.by_symbol.get(symbol)? as usize)?.as_ref()?;
+        (row.touched > 0).then(|| &*row.instrument)
+    }
+
+    fn mark(&mut self, number: u32, record: Record, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        let Some(row) = row_of(&mut self.rows, number) else { return };
+        for member in &mut row.members {
+            let Some(queue) = self.queues.get_mut(&member.subscription) else { continue };
+            stats.conflated += u64::from(queue.mark(number, member, record));
+            tell(queue, member.subscription, outputs);
+        }
+    }
+
+    fn push_event(&mut self, number: u32, update: &v1::Update, way: EventWay, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        self.make_room(number, stats);
+        let Some(row) = row_of(&mut self.rows, number) else { return };
+        if !way.is_single_trade {
+            for member in &mut row.members {
+                if let Some(queue) = self.queues.get_mut(&member.subscription) {
+                    queue.freeze(number, member, &row.instrument);
+                }
+            }
+            if way.applies {
+                row.apply(update, self.connection, false);
+            }
+        }
+        for member in row.members.iter_mut().filter(|member| member.trades || !way.is_single_trade) {
+            let Some(queue) = self.queues.get_mut(&member.subscription) else { continue };
+            queue.push_event(number, member, update, &row.instrument);
+            tell(queue, member.subscription, outputs);
+        }
+    }
+
+    /// Makes room in the queue of everyone who covers a row.
+    fn make_room(&mut self, number: u32, stats: &mut Stats) {
+        let members = row_of(&mut self.rows, number).map_or(0, |row| row.members.len());
+        for n in 0..members {
+            let subscription = row_of(&mut self.rows, number).map(|row| row.members[n].subscription);
+            let Some(queue) = subscription.and_then(|subscription| self.queues.get_mut(&subscription)) else { continue };
+            stats.events_lost += queue.make_room(&mut self.rows);
+            queue.tidy(&mut self.rows);
+        }
+    }
+
+    /// The row of a symbol, made if a subscription covers it.
+    fn row_for(&mut self, symbol: &Symbol, info: &Arc<v1::InstrumentInfo>, wanted: &Wanted) -> Option<u32> {
+        if let Some(row) = self.by_symbol.get(symbol) {
+            return Some(*row);
+        }
+        let members: Vec<Member> = wanted.covering(symbol).into_iter().map(|(id, trades)| Member::new(id, trades)).collect();
+        if members.is_empty() {
+            return None;
+        }
+        let instrument =
+            Instrument { symbol: symbol.clone(), info: info.clone(), image: Image::default(), seq: 0, ts_event_us: 0, merged: 0 };
+        let row = Row {
+            instrument: Arc::new(instrument),
+            members,
+            guards: [0; KINDS],
+            given: EventMark::default(),
+            told: EventMark::default(),
+            touched: 0,
+        };
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            self.rows.len() as u32 - 1
+        });
+        self.rows[number as usize] = Some(row);
+        self.by_symbol.insert(symbol.clone(), number);
+        Some(number)
+    }
+
+    /// Makes rows for instruments that were announced before anybody wanted them: a server announces each only once.
+    fn adopt_names(&mut self, subscription: SubscriptionId, wanted: &Wanted) {
+        let idle = self.names.iter().filter(|(_, name)| name.row.is_none() && wanted.covers(subscription, &name.symbol));
+        let mut ids: Vec<u32> = idle.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some((symbol, info)) = self.names.get(&id).map(|name| (name.symbol.clone(), name.info.clone())) else { continue };
+            let row = self.row_for(&symbol, &info, wanted);
+            if let Some(name) = self.names.get_mut(&id) {
+                name.row = row;
+            }
+        }
+    }
+}
+
+/// How an event is taken.
+struct EventWay {
+    /// Goes only to those who want single trades, and changes no state.
+    is_single_trade: bool,
+    /// Whether it is news for the state too. A replayed event may be older than the image that came before it.
+    applies: bool,
+}
+
+impl Row {
+    /// Applies a record that is not older than what is here. Returns whether anything changed.
+    fn apply(&mut self, update: &v1::Update, connection: u64, may_repeat: bool) -> bool {
+        let Some(body) = &update.body else { return false };
+        let kind = kind_of(body);
+        // After a reconnect an image may say what is known already. The application need not hear of it again.
+        let before = (may_repeat && self.touched > 0 && update.seq == self.guards[kind]).then(|| self.instrument.image.clone());
+        self.guards[kind] = update.seq;
+        self.touched = connection;
+        let instrument = Arc::make_mut(&mut self.instrument);
+        instrument.image.apply(update);
+        if update.seq >= instrument.seq {
+            instrument.seq = update.seq;
+            instrument.ts_event_us = update.ts_event_us;
+            instrument.merged = update.merged;
+        }
+        before.is_none_or(|before| before != instrument.image)
+    }
+
+    /// Whether an event was not given yet: by position, and by its number among the events of that position.
+    fn is_new_event(&mut self, seq: u64) -> bool {
+        if self.told.seq != seq {
+            self.told = EventMark { seq, count: 0 };
+        }
+        self.told.count += 1;
+        let is_new = (seq, self.told.count) > (self.given.seq, self.given.count);
+        if is_new {
+            self.given = self.told;
+        }
+        is_new
+    }
+
+    /// Positions start again.
+    fn restart(&mut self) {
+        self.guards = [0; KINDS];
+        self.given = EventMark::default();
+        self.told = EventMark::default();
+        Arc::make_mut(&mut self.instrument).seq = 0;
+    }
+
+    fn set_info(&mut self, info: &Arc<v1::InstrumentInfo>) {
+        let known = &self.instrument.info;
+        if *known == *info {
+            return;
+        }
+        let rescaled = (known.price_scale, known.quantity_scale) != (info.price_scale, info.quantity_scale);
+        let instrument = Arc::make_mut(&mut self.instrument);
+        instrument.info = info.clone();
+        if rescaled {
+            // Images at the new scales follow; until then the old mantissas would be read as other prices.
+            instrument.image.quote = None;
+            instrument.image.odds = None;
+            instrument.image.bars.clear();
+        }
+    }
+}
+
+pub(super) fn row_of(rows: &mut Rows, number: u32) -> Option<&mut Row> {
+    rows.get_mut(number as usize)?.as_mut()
+}
+
+fn tell(queue: &mut Queue, subscription: SubscriptionId, outputs: &mut VecDeque<Output>) {
+    if queue.tell() {
+        outputs.push_back(Output::Ready(subscription));
+    }
+}
+
+fn kind_of(body: &Body) -> usize {
+    match body {
+        Body::Quote(_) => 0,
+        Body::Trade(_) => 1,
+        Body::Bar(_) => 2,
+        Body::Status(_) => 3,
+        Body::Score(_) => 4,
+        Body::Odds(_) => 5,
+    }
+}
+
+/// Kinds of body.
+const KINDS: usize = 6;
+/// Instruments announced on one connection. Further ones are ignored and counted; a node has fewer.
+const NAMES_MAX: usize = 250_000;
