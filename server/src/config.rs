@@ -1,14 +1,109 @@
 //! Configuration, in two lives: as the operator wrote it, then as checked. File < environment (`TICKWIRE_…`) < flags.
+//!
+//! Everything wrong is found at once, each problem with its key and where it was written.
 
+mod check;
+mod feed;
+pub mod keys;
+mod print;
+mod raw;
+
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use tickwire_proto::Pattern;
+
+use crate::auth::KeyConfig;
 use crate::ingest::FeedConfig;
+use raw::RawConfig;
 
 /// Checked settings, ready to use.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Name of this node in sessions and logs.
+    pub node: String,
+    /// Threads that serve clients.
+    pub shards: usize,
+    /// Whether the demo page is served at `/`.
+    pub page: bool,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+    /// How log lines are written.
+    pub log: LogConfig,
+    /// Who may subscribe to what.
+    pub auth: AuthConfig,
+    /// Origins of pages that may connect, besides the node's own host.
+    pub origins: Vec<String>,
+    /// Bounds on what clients may ask for.
+    pub limits: Limits,
+    /// Default rate of clients that ask for none.
+    pub conflate_ms_default: u32,
+    /// Fastest rate that is granted.
+    pub conflate_ms_min: u32,
+    /// Longest silence of a connection whose client asks for none.
+    pub heartbeat: Duration,
+    /// How the node leaves.
+    pub drain: DrainConfig,
     /// Feeds and where they come from.
     pub feed: FeedConfig,
+}
+
+/// How log lines are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// One JSON object on each line, instead of text.
+    pub json: bool,
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+/// Who may subscribe to what.
+#[derive(Clone, Debug, Default)]
+pub struct AuthConfig {
+    /// What clients without a token may subscribe to; empty = a token is needed.
+    pub anonymous: Vec<Pattern>,
+    /// If set, tokens must name it in `aud`.
+    pub audience: Option<String>,
+    /// If set, tokens must name it in `iss`.
+    pub issuer: Option<String>,
+    /// Keys that verify tokens.
+    pub keys: Vec<KeyConfig>,
+}
+
+/// Bounds on what clients may ask for. The keys below `limits` say what happens beyond each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table of keys documents each")]
+pub struct Limits {
+    pub connections_max: usize,
+    /// `None`: no limit.
+    pub connections_per_ip_max: Option<u32>,
+    pub message_bytes_max: usize,
+    pub subscriptions_max: u32,
+    pub items_max: usize,
+    pub commands_per_s: u32,
+    pub commands_burst: u32,
+    pub head_within: Duration,
+    pub hello_within: Duration,
+    pub stalled_max: Duration,
+    pub events_kept: usize,
+    pub events_waiting_max: usize,
+    /// `None`: the system's default.
+    pub notsent_lowat_bytes: Option<u32>,
+}
+
+/// How the node leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// Time to leave politely.
+    pub within: Duration,
+    /// When clients are told to come back.
+    pub retry_after: Duration,
+    /// Over how long they are spread then.
+    pub spread: Duration,
 }
 
 /// What flags say; the strongest source.
@@ -18,6 +113,8 @@ pub struct Overrides {
     pub file: Option<PathBuf>,
     /// `--listen`, as `listen`; `--amqp`, as `feed.amqp.url`; and any other key by its dotted name.
     pub keys: Vec<(String, String)>,
+    /// What the command changes in the table of defaults (`demo` has a feed of its own); weaker than any other source.
+    pub defaults: Vec<(String, String)>,
 }
 
 impl Config {
@@ -26,9 +123,40 @@ impl Config {
     /// # Errors
     /// Every problem at once, each with its key and where it was written.
     pub fn load(overrides: &Overrides, environment: &[(String, String)]) -> Result<Self, Vec<Problem>> {
-        let _ = (overrides, environment);
-        unimplemented!()
+        let (raw, mut problems) = read(overrides, environment);
+        let config = check::check(&raw, environment, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
+
+    /// The effective configuration as TOML: every key with its value, and its origin as a comment. Secrets print as `…`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn print(overrides: &Overrides, environment: &[(String, String)]) -> Result<String, Vec<Problem>> {
+        let (raw, mut problems) = read(overrides, environment);
+        check::check(&raw, environment, &mut problems);
+        if problems.is_empty() { Ok(print::toml(&raw)) } else { Err(problems) }
+    }
+
+    /// The table of keys for the documentation, as Markdown.
+    pub fn documentation() -> String {
+        print::markdown()
+    }
+}
+
+fn read(overrides: &Overrides, environment: &[(String, String)]) -> (RawConfig, Vec<Problem>) {
+    let (mut raw, mut problems) = (RawConfig::default(), Vec::new());
+    for (key, text) in &overrides.defaults {
+        raw.read_text(key, text, "default of this command".to_owned(), &mut problems);
+    }
+    if let Some(file) = &overrides.file {
+        raw.read_file(file, &mut problems);
+    }
+    raw.read_environment(environment, &mut problems);
+    for (key, text) in &overrides.keys {
+        raw.read_text(key, text, "command line".to_owned(), &mut problems);
+    }
+    (raw, problems)
 }
 
 /// One thing wrong with the configuration.
@@ -40,4 +168,100 @@ pub struct Problem {
     pub origin: String,
     /// What is wrong and what would be right.
     pub text: String,
+}
+
+impl Problem {
+    /// A problem with `key`, written at `origin`.
+    pub fn new(key: &str, origin: String, text: String) -> Self {
+        Self { key: key.to_owned(), origin, text }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.key, self.text, self.origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.toml");
+        std::fs::write(&path, file).unwrap();
+        let own = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        let overrides = Overrides { file: Some(path), keys: own(flags), defaults: Vec::new() };
+        let shown = format!("{}/", folder.path().display());
+        Config::load(&overrides, &own(environment))
+            .map_err(|problems| problems.iter().map(|problem| problem.to_string().replace(&shown, "")).collect())
+    }
+
+    const OPEN: &str = "auth.anonymous.symbols = [\"#\"]\n";
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = format!("{OPEN}shards = 1\nconflate.default_ms = 50\nheartbeat_ms = 600\n");
+        let config = load(&file, &[("TICKWIRE_SHARDS", "2"), ("TICKWIRE_CONFLATE__DEFAULT_MS", "100")], &[("shards", "3")]).unwrap();
+        assert_eq!((config.shards, config.conflate_ms_default, config.heartbeat), (3, 100, Duration::from_millis(600)));
+    }
+
+    #[test]
+    fn every_problem_is_listed_with_its_place() {
+        let problems = load(
+            "listen = \"nowhere\"\nlimts.connections_max = 1\n[limits]\nconnections_max = 0\n[feed]\nsource = \"kafka\"\n[[auth.jwt.keys]]\nalg = \"none\"\n",
+            &[("TICKWIRE_SHARDS", "many")],
+            &[("page", "yes")],
+        )
+        .unwrap_err();
+        for expected in [
+            "limts.connections_max is not a known key; did you mean limits.connections_max? (t.toml:2)",
+            "page is not true or false (command line)",
+            "listen is not ADDRESS:PORT, such as 127.0.0.1:7447 (t.toml:1)",
+            "limits.connections_max is not a whole number from 1 to 10000000 (t.toml:4)",
+            "feed.source is not one of amqp, simulated (t.toml:6)",
+            "auth.jwt.keys[0].alg is not one of HS256, ES256, EdDSA (t.toml:8)",
+            "shards is not a whole number from 0 to 256 (environment variable TICKWIRE_SHARDS)",
+        ] {
+            assert!(problems.iter().any(|problem| problem == expected), "missing: {expected}\nin: {problems:#?}");
+        }
+    }
+
+    #[test]
+    fn anonymous_access_beyond_loopback_has_to_be_meant() {
+        let open = format!("{OPEN}listen = \"0.0.0.0:0\"\n");
+        assert!(load(&open, &[], &[]).unwrap_err()[0].starts_with("auth.anonymous.symbols "));
+        assert!(load(&open, &[], &[("auth.anonymous.allow_remote", "true")]).is_ok());
+    }
+
+    #[test]
+    fn somebody_has_to_be_able_to_connect() {
+        assert!(load("", &[], &[]).unwrap_err()[0].starts_with("auth.jwt.keys "));
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_and_the_variable_with_a_key_is_no_key_of_ours() {
+        let file = "[[auth.jwt.keys]]\nalg = \"HS256\"\nenv = \"TICKWIRE_JWT_SECRET\"\n";
+        let short = load(file, &[("TICKWIRE_JWT_SECRET", "hunter2")], &[]).unwrap_err();
+        assert_eq!(short, ["auth.jwt.keys[0].env names a secret of 7 bytes; HS256 needs 32 or more (t.toml:3)"]);
+        assert!(load(file, &[("TICKWIRE_JWT_SECRET", "0123456789abcdef0123456789abcdef")], &[]).is_ok());
+    }
+
+    #[test]
+    fn printing_keeps_secrets_and_says_where_values_come_from() {
+        let overrides = Overrides {
+            keys: vec![
+                ("feed.amqp.url".into(), "amqp://me:hunter2@mq:5672/%2f".into()),
+                ("auth.anonymous.symbols".into(), "stock.#,fx.*".into()),
+            ],
+            ..Overrides::default()
+        };
+        let text = Config::print(&overrides, &[]).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("feed.amqp.url = \"amqp://me:…@mq:5672/%2f\" # command line"), "{text}");
+        assert!(text.contains("auth.anonymous.symbols = [\"stock.#\", \"fx.*\"] # command line"), "{text}");
+        assert!(text.contains("heartbeat_ms = 5000 # default"), "{text}");
+        toml::from_str::<toml::Table>(&text).unwrap();
+    }
 }

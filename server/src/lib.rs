@@ -2,6 +2,7 @@
 //!
 //! Shells around the pure engine: [`ingest`] reads the log and makes batches, [`shard`] owns connections, each on a thread of its own.
 
+pub mod auth;
 pub mod config;
 pub mod ingest;
 pub mod shard;
