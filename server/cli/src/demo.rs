@@ -31,6 +31,9 @@ impl Demo {
         if let Some(steady) = &self.steady {
             let (symbols, rate) = steady.split_once('x').unwrap_or((steady, ""));
             overrides.keys.extend([("feed.simulated.steady_symbols", symbols), ("feed.simulated.steady_rate", rate)].map(own));
+            overrides.defaults.extend(rule(0, "bench"));
+        } else {
+            overrides.defaults.extend(["stock", "crypto", "soccer"].iter().enumerate().flat_map(|(n, feed)| rule(n, feed)));
         }
         if self.allow_remote {
             overrides.keys.push(own(("auth.anonymous.allow_remote", "true")));
@@ -39,16 +42,12 @@ impl Demo {
     }
 }
 
+/// A feed of the built-in market. It sends a sign of life every second: three missed ones make it STALE.
+fn rule(n: usize, feed: &str) -> [(String, String); 3] {
+    let key = |name: &str| format!("feed.rules[{n}].{name}");
+    [(key("feed"), feed.to_owned()), (key("pattern"), format!("{feed}.#")), (key("silence_ms"), "3000".to_owned())]
+}
+
 /// What `demo` changes in the table of defaults.
-const DEFAULTS: [(&str, &str); 10] = [
-    ("feed.source", "simulated"),
-    ("page", "true"),
-    ("auth.anonymous.symbols", "#"),
-    ("limits.connections_per_ip_max", "0"),
-    ("feed.rules[0].feed", "stock"),
-    ("feed.rules[0].pattern", "stock.#"),
-    ("feed.rules[1].feed", "crypto"),
-    ("feed.rules[1].pattern", "crypto.#"),
-    ("feed.rules[2].feed", "soccer"),
-    ("feed.rules[2].pattern", "soccer.#"),
-];
+const DEFAULTS: [(&str, &str); 4] =
+    [("feed.source", "simulated"), ("page", "true"), ("auth.anonymous.symbols", "#"), ("limits.connections_per_ip_max", "0")];

@@ -1,22 +1,73 @@
 //! The settings of the feed side.
 
+use std::time::Duration;
+
+use tickwire_core::health::FeedRule;
+use tickwire_core::intake::IntakeConfig;
+use tickwire_proto::Pattern;
+
 use super::check::Checker;
-use crate::ingest::{FeedConfig, FeedSourceConfig};
+use crate::ingest::{AmqpConfig, BrokerUrl, FeedConfig, FeedSourceConfig, Topology, default_intake};
 
 /// Checks everything below `feed`.
 pub(super) fn check(checker: &mut Checker<'_>) -> FeedConfig {
-    let source = if checker.text("feed.source") == "simulated" {
-        let (symbols, rate) = (checker.number("feed.simulated.steady_symbols") as u32, checker.number("feed.simulated.steady_rate") as u32);
-        if (symbols == 0) != (rate == 0) {
-            checker.problem("feed.simulated.steady_rate", "and steady_symbols go together: both 0, or both more");
-        }
-        FeedSourceConfig::Simulated { seed: checker.number("feed.simulated.seed"), steady: (symbols > 0).then_some((symbols, rate)) }
-    } else {
-        let url = checker.text("feed.amqp.url");
-        if !url.starts_with("amqp://") && !url.starts_with("amqps://") {
-            checker.problem("feed.amqp.url", "does not start with amqp:// or amqps://");
-        }
-        FeedSourceConfig::Amqp { url }
-    };
-    FeedConfig { source }
+    let simulated = simulated(checker);
+    let amqp = amqp(checker);
+    let source = if checker.text("feed.source") == "simulated" { Some(simulated) } else { amqp.map(FeedSourceConfig::Amqp) };
+    // Without a source there is a problem, and the configuration is not used.
+    FeedConfig { source: source.unwrap_or(FeedSourceConfig::Simulated { seed: 0, steady: None }), intake: intake(checker) }
 }
+
+fn simulated(checker: &mut Checker<'_>) -> FeedSourceConfig {
+    let (symbols, rate) = (checker.number("feed.simulated.steady_symbols") as u32, checker.number("feed.simulated.steady_rate") as u32);
+    if (symbols == 0) != (rate == 0) {
+        checker.problem("feed.simulated.steady_rate", "and steady_symbols go together: both 0, or both more");
+    }
+    FeedSourceConfig::Simulated { seed: checker.number("feed.simulated.seed"), steady: (symbols > 0).then_some((symbols, rate)) }
+}
+
+fn amqp(checker: &mut Checker<'_>) -> Option<AmqpConfig> {
+    let topology = if checker.text("feed.amqp.topology") == "managed" { Topology::Managed } else { Topology::Declared };
+    let prefix = checker.text("feed.amqp.names_prefix");
+    if prefix.len() > PREFIX_BYTES_MAX {
+        checker.problem("feed.amqp.names_prefix", format!("is longer than {PREFIX_BYTES_MAX} bytes"));
+    }
+    match BrokerUrl::parse(&checker.text("feed.amqp.url")) {
+        Ok(url) => Some(AmqpConfig { prefix, topology, ..AmqpConfig::new(url) }),
+        Err(error) => {
+            checker.problem("feed.amqp.url", error.to_string());
+            None
+        }
+    }
+}
+
+fn intake(checker: &mut Checker<'_>) -> IntakeConfig {
+    let mut intake = IntakeConfig { routing_prefix: checker.text("feed.amqp.routing_prefix"), ..default_intake() };
+    let rules: Vec<FeedRule> = checker.positions("feed.rules").into_iter().filter_map(|n| rule(checker, n)).collect();
+    if !rules.is_empty() {
+        intake.rules = rules;
+    }
+    intake
+}
+
+fn rule(checker: &mut Checker<'_>, n: usize) -> Option<FeedRule> {
+    let field = |name: &str| format!("feed.rules[{n}].{name}");
+    let feed = checker.text(&field("feed"));
+    if feed.is_empty() || feed.len() > FEED_BYTES_MAX {
+        checker.problem(&field("feed"), format!("needs a name of 1 to {FEED_BYTES_MAX} bytes"));
+    }
+    let mut span = |name: &str| Some(checker.millis(&field(name))).filter(|span| *span > Duration::ZERO);
+    let (silence_max, age_max) = (span("silence_ms"), span("age_max_ms"));
+    match Pattern::parse(&checker.text(&field("pattern"))) {
+        Ok(pattern) => Some(FeedRule { feed, pattern, silence_max, age_max }),
+        Err(error) => {
+            checker.problem(&field("pattern"), error.to_string());
+            None
+        }
+    }
+}
+
+/// Bytes before the names at the broker, which may have 255 in all.
+const PREFIX_BYTES_MAX: usize = 100;
+/// Bytes of a feed's name.
+const FEED_BYTES_MAX: usize = 64;

@@ -192,7 +192,7 @@ pub const KEYS: &[Key] = &[
     key("drain.spread_ms", Kind::Number(0, 600_000), "5000", "Over how long they are spread then, milliseconds."),
     key("feed.source", Kind::Choice(&["amqp", "simulated"]), "amqp", "Where updates come from: RabbitMQ, or the built-in market."),
     key("feed.amqp.url", Kind::Url, "amqp://127.0.0.1:5672/%2f", "The broker, `amqp://user:password@host:port/vhost`."),
-    key("feed.amqp.names_prefix", Kind::Text, "tickwire", "Start of the names of exchanges and queues."),
+    key("feed.amqp.names_prefix", Kind::Text, "", "Stands before the names of exchanges and queues: `prod.` makes `prod.tickwire.feed`."),
     key(
         "feed.amqp.routing_prefix",
         Kind::Text,
@@ -205,7 +205,6 @@ pub const KEYS: &[Key] = &[
         "auto",
         "Whether exchanges and queues are declared (auto), or expected to be there.",
     ),
-    key("feed.amqp.max_age", Kind::Text, "1h", "How long the log is kept (`x-max-age`)."),
     key(
         "feed.amqp.max_length_bytes",
         Kind::Number(1_000_000, 1_000_000_000_000_000),
@@ -218,7 +217,6 @@ pub const KEYS: &[Key] = &[
         "50000000",
         "Size of the log's files; the log is shortened by whole files.",
     ),
-    key("feed.amqp.prefetch", Kind::Number(1, 65_535), "1000", "Messages under way from the broker, unacknowledged."),
     key("feed.simulated.seed", Kind::Number(0, u64::MAX), "1", "Same seed, same day."),
     key(
         "feed.simulated.steady_symbols",

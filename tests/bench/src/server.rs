@@ -24,7 +24,7 @@ impl Server {
         let mut child = Command::new(program)
             .args(["demo", "--listen", "127.0.0.1:0", "--steady", &format!("{symbols}x{updates_per_s}")])
             // The limits against crowds are not what is measured here: all connections come from one address.
-            .args(["--set", "limits.connections_per_ip=20000", "--set", "limits.connections_max=20000"])
+            .args(["--set", "limits.connections_per_ip_max=20000", "--set", "limits.connections_max=20000"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
