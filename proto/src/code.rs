@@ -42,3 +42,39 @@ impl ErrorCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_codes_follow_the_rule_and_lead_back() {
+        assert_eq!(ErrorCode::BadMessage.close_code(), 4_201);
+        assert_eq!(ErrorCode::MessageTooLarge.close_code(), 4_203);
+        assert_eq!(ErrorCode::HelloTimeout.close_code(), 4_206);
+        assert_eq!(ErrorCode::ShuttingDown.close_code(), 4_502);
+        let codes = (1..10_000).filter_map(|number| ErrorCode::try_from(number).ok());
+        let mut count = 0;
+        for code in codes {
+            assert_eq!(ErrorCode::from_close_code(code.close_code()), Some(code));
+            assert_eq!(ErrorCode::from_str_name(code.name()), Some(code));
+            count += 1;
+        }
+        assert_eq!(count, 21);
+    }
+
+    #[test]
+    fn other_close_codes_mean_nothing() {
+        for close in [0, 1_000, 1_006, 3_999, 4_000, 4_100, 4_299, 4_600, u16::MAX] {
+            assert_eq!(ErrorCode::from_close_code(close), None, "{close}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_should_do_follows_from_the_code() {
+        assert_eq!(ErrorCode::AuthExpired.retry(), Retry::WithNewToken);
+        assert_eq!(ErrorCode::SlowConsumer.retry(), Retry::Later);
+        assert_eq!(ErrorCode::BadMessage.retry(), Retry::Never);
+        assert_eq!(ErrorCode::Unspecified.name(), "UNSPECIFIED");
+    }
+}

@@ -96,6 +96,9 @@ impl Decimal {
         if places >= 0 {
             return Ok(Self { mantissa, places: places as u32 });
         }
+        if mantissa == 0 {
+            return Ok(Self { mantissa, places: 0 });
+        }
         let mantissa = power_of_ten(places.unsigned_abs()).and_then(|power| mantissa.checked_mul(power)).ok_or(DecimalError::OutOfRange)?;
         Ok(Self { mantissa, places: 0 })
     }
@@ -185,3 +188,100 @@ fn power_of_ten(exponent: u32) -> Option<i64> {
 const EXPONENT_MAX: i32 = 64;
 /// As many zeros as a scale can ask for.
 const ZEROS: &str = "000000000000";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scale(places: u32) -> Scale {
+        Scale::new(places).unwrap()
+    }
+
+    fn written(mantissa: i64, places: u32) -> String {
+        Price::new(mantissa, scale(places)).to_string()
+    }
+
+    #[test]
+    fn all_places_are_written() {
+        assert_eq!(written(18_742, 2), "187.42");
+        assert_eq!(written(18_700, 2), "187.00");
+        assert_eq!(written(5, 2), "0.05");
+        assert_eq!(written(-5, 2), "-0.05");
+        assert_eq!(written(0, 12), "0.000000000000");
+        assert_eq!(written(-1, 12), "-0.000000000001");
+        assert_eq!(written(187, 0), "187");
+        assert_eq!(written(i64::MIN, 12), "-9223372.036854775808");
+    }
+
+    #[test]
+    fn a_price_can_be_padded() {
+        assert_eq!(alloc::format!("{:>8}", Price::new(18_742, scale(2))), "  187.42");
+    }
+
+    #[test]
+    fn digits_are_kept_as_written() {
+        let parsed = |text: &str| Decimal::parse(text).map(|decimal| (decimal.mantissa, decimal.places));
+        assert_eq!(parsed("187.420"), Ok((187_420, 3)));
+        assert_eq!(parsed("-0.05"), Ok((-5, 2)));
+        assert_eq!(parsed("-0"), Ok((0, 0)));
+        assert_eq!(parsed("1e3"), Ok((1_000, 0)));
+        assert_eq!(parsed("1.25e1"), Ok((125, 1)));
+        assert_eq!(parsed("1E-8"), Ok((1, 8)));
+        assert_eq!(parsed("-9223372036854775808"), Ok((i64::MIN, 0)));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for text in
+            ["", "-", ".", "1.", ".5", "+1", "1,5", "1_0", " 1", "1 ", "NaN", "inf", "0x1", "1e", "1e+", "1e5.0", "--1", "1.2.3", "１"]
+        {
+            assert_eq!(Decimal::parse(text), Err(DecimalError::NotANumber), "{text}");
+        }
+        for text in ["9223372036854775808", "-9223372036854775809", "1e19", "1e400", "1e99999999999", "1e-400", "1e-99999999999"] {
+            assert_eq!(Decimal::parse(text), Err(DecimalError::OutOfRange), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_never_rounded_to_a_scale() {
+        let at = |text: &str, places| Decimal::parse(text).and_then(|decimal| decimal.at(scale(places)));
+        assert_eq!(at("187.42", 4), Ok(1_874_200));
+        assert_eq!(at("187.4200", 2), Ok(18_742));
+        assert_eq!(at("187.425", 2), Err(DecimalError::TooPrecise));
+        assert_eq!(at("0.000000000000000000000", 2), Ok(0));
+        assert_eq!(at("0e-60", 2), Ok(0));
+        assert_eq!(at("1e-60", 2), Err(DecimalError::TooPrecise));
+        assert_eq!(at("92233720368547759", 2), Err(DecimalError::OutOfRange));
+        assert_eq!(Scale::new(13), Err(DecimalError::ScaleOutOfRange));
+    }
+
+    #[test]
+    fn a_zero_has_no_size() {
+        assert_eq!(Decimal::parse("0e50"), Ok(Decimal { mantissa: 0, places: 0 }));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(mantissa: i64, places in 0..13_u32) {
+            let decimal = Decimal::parse(&written(mantissa, places)).unwrap();
+            prop_assert_eq!(decimal, Decimal { mantissa, places });
+            prop_assert_eq!(decimal.at(scale(places)), Ok(mantissa));
+            let needed = decimal.places_needed();
+            prop_assert_eq!(decimal.at(scale(needed)).and_then(|shorter| Decimal { mantissa: shorter, places: needed }.at(scale(places))), Ok(mantissa));
+        }
+
+        #[test]
+        fn text_and_bytes_are_the_same(mantissa: i64, places in 0..13_u32) {
+            let mut bytes = Vec::new();
+            write_decimal(&mut bytes, mantissa, scale(places));
+            prop_assert_eq!(bytes, written(mantissa, places).into_bytes());
+        }
+
+        #[test]
+        fn no_text_panics(text in "-?[0-9.eE+-]{0,40}", places in 0..13_u32) {
+            let _ = Decimal::parse(&text).map(|decimal| (decimal.places_needed(), decimal.at(scale(places))));
+        }
+    }
+}

@@ -179,3 +179,93 @@ fn is_name(word: &str) -> bool {
 pub const SYMBOL_BYTES_MAX: usize = 128;
 /// Words in a symbol or pattern. One with more is refused.
 pub const WORDS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check_symbol(text: &str, expected: Result<(), SymbolError>) {
+        assert_eq!(Symbol::parse(text).map(|symbol| assert_eq!(symbol.as_str(), text)), expected, "{text}");
+    }
+
+    #[test]
+    fn a_symbol_is_up_to_eight_words_in_128_bytes() {
+        check_symbol("stock.AAPL", Ok(()));
+        check_symbol("crypto.BTC-USD", Ok(()));
+        check_symbol("a.%2f:x/y+z_0", Ok(()));
+        check_symbol("1.2.3.4.5.6.7.8", Ok(()));
+        check_symbol("1.2.3.4.5.6.7.8.9", Err(SymbolError::TooManyWords));
+        check_symbol(&"a".repeat(128), Ok(()));
+        check_symbol(&"a".repeat(129), Err(SymbolError::TooLong));
+        check_symbol("", Err(SymbolError::Empty));
+        check_symbol(".", Err(SymbolError::EmptyWord));
+        check_symbol("stock.", Err(SymbolError::EmptyWord));
+        check_symbol("stock..AAPL", Err(SymbolError::EmptyWord));
+        check_symbol("stock.*", Err(SymbolError::Wildcard));
+        check_symbol("stock.A#", Err(SymbolError::Wildcard));
+        check_symbol("stock.A B", Err(SymbolError::Character));
+        check_symbol("stock.A\n", Err(SymbolError::Character));
+        check_symbol("stock.Ä", Err(SymbolError::Character));
+    }
+
+    #[test]
+    fn a_pattern_has_whole_words_as_wildcards() {
+        for good in ["#", "*", "stock.*", "soccer.epl.#", "#.1x2", "*.#.*", "stock.AAPL"] {
+            assert!(Pattern::parse(good).is_ok(), "{good}");
+        }
+        assert_eq!(Pattern::parse("stock.A*"), Err(SymbolError::Wildcard));
+        assert_eq!(Pattern::parse("stock.##"), Err(SymbolError::Wildcard));
+        assert_eq!(Pattern::parse("stock..#"), Err(SymbolError::EmptyWord));
+        assert!(Pattern::is_wild("a.#.b") && Pattern::is_wild("*") && !Pattern::is_wild("a.b"));
+    }
+
+    #[test]
+    fn wildcards_match_as_in_amqp() {
+        let matches = |pattern: &str, symbol: &str| Pattern::parse(pattern).unwrap().matches(&Symbol::parse(symbol).unwrap());
+        for (pattern, symbol) in [
+            ("#", "a"),
+            ("a.#", "a"),
+            ("a.#", "a.b.c"),
+            ("#.c", "a.b.c"),
+            ("a.#.c", "a.c"),
+            ("*.*", "a.b"),
+            ("#.*", "a"),
+            ("#.#", "a"),
+            ("a", "a"),
+        ] {
+            assert!(matches(pattern, symbol), "{pattern} matches {symbol}");
+        }
+        for (pattern, symbol) in [("*", "a.b"), ("a.*", "a"), ("a.*.c", "a.c"), ("#.b", "a"), ("a", "A"), ("a.#.c", "a.b"), ("*.#.*", "a")]
+        {
+            assert!(!matches(pattern, symbol), "{pattern} does not match {symbol}");
+        }
+    }
+
+    /// AMQP's grammar, said plainly.
+    fn matches_plainly(pattern: &[&str], symbol: &[&str]) -> bool {
+        match (pattern, symbol) {
+            ([], []) => true,
+            (["#", rest @ ..], _) => (0..=symbol.len()).any(|skipped| matches_plainly(rest, &symbol[skipped..])),
+            ([word, rest @ ..], [name, names @ ..]) => (*word == "*" || word == name) && matches_plainly(rest, names),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_what_the_grammar_says(pattern in "[ab*#](\\.[ab*#]){0,7}", symbol in "[ab](\\.[ab]){0,7}") {
+            let (words, names): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), symbol.split('.').collect());
+            let expected = matches_plainly(&words, &names);
+            prop_assert_eq!(Pattern::parse(&pattern).unwrap().matches(&Symbol::parse(&symbol).unwrap()), expected);
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = (Symbol::parse(&text), Pattern::parse(&text), Pattern::is_wild(&text));
+        }
+    }
+}

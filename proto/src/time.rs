@@ -18,7 +18,7 @@ impl Moment {
 
     /// The moment `millis` milliseconds after the origin.
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis * 1_000)
+        Self(millis.saturating_mul(1_000))
     }
 
     /// Microseconds since the origin.
@@ -36,7 +36,7 @@ impl Add<Duration> for Moment {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(span.as_micros() as u64))
+        Self(self.0.saturating_add(micros(span)))
     }
 }
 
@@ -44,6 +44,34 @@ impl Sub<Duration> for Moment {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(span.as_micros() as u64))
+        Self(self.0.saturating_sub(micros(span)))
+    }
+}
+
+/// A span in microseconds; one that does not fit lasts for ever.
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_never_overflow() {
+        let now = Moment::from_millis(5);
+        assert_eq!(now.as_micros(), 5_000);
+        assert_eq!(now + Duration::from_micros(7), Moment::from_micros(5_007));
+        assert_eq!(now - Duration::from_millis(6), Moment::ZERO);
+        assert_eq!(now + Duration::MAX, Moment::from_micros(u64::MAX));
+        assert_eq!(now - Duration::MAX, Moment::ZERO);
+        assert_eq!(Moment::from_millis(u64::MAX), Moment::from_micros(u64::MAX));
+    }
+
+    #[test]
+    fn the_time_since_a_later_moment_is_zero() {
+        let [early, late] = [3, 10].map(Moment::from_millis);
+        assert_eq!(late.since(early), Duration::from_millis(7));
+        assert_eq!(early.since(late), Duration::ZERO);
     }
 }

@@ -408,3 +408,66 @@ pub(crate) const OUTCOME_FIELDS: u32 = 16;
 
 /// Members of an update that are its body.
 pub(crate) const BODIES: [&str; 6] = ["quote", "trade", "bar", "status", "score", "odds"];
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::vec::Vec;
+
+    use super::super::table::{Field, Table};
+    use super::*;
+
+    /// Fields of each message as the .proto files say: number and name. Choices of oneofs are left out.
+    fn schema() -> BTreeMap<&'static str, Vec<(u32, &'static str)>> {
+        let mut messages = BTreeMap::new();
+        let mut message = "";
+        let mut in_oneof = false;
+        for line in SCHEMA.iter().flat_map(|file| file.lines()).map(str::trim) {
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["//" | "syntax", ..] => {}
+                ["message", name, "{"] => {
+                    message = name;
+                    messages.insert(message, Vec::new());
+                }
+                ["enum", ..] => message = "",
+                ["oneof", ..] => in_oneof = true,
+                ["}"] if in_oneof => in_oneof = false,
+                [.., name, "=", number] if !message.is_empty() && !in_oneof => {
+                    let number = number.trim_end_matches(';').parse().unwrap();
+                    messages.entry(message).or_default().push((number, *name));
+                }
+                _ => {}
+            }
+        }
+        messages
+    }
+
+    #[test]
+    fn tables_say_what_the_schema_says() {
+        macro_rules! tables {
+            ($($message:ident)*) => { [$((stringify!($message), <v1::$message as Table>::FIELDS)),*] };
+        }
+        let tables: [(&str, &[Field]); 36] = tables!(InstrumentInfo Quote Trade Bar Status Score Outcome Odds Update FeedState Alive
+            FeedMessage Hello SubscribeItem Subscribe Unsubscribe Configure Authenticate Progress Ping ClientFrame Limits Welcome
+            SubscribeResult SubscribeAck SnapshotComplete UnsubscribeAck Ack Heartbeat Gap Notice Error TokenExpiring Goodbye Pong ServerFrame);
+        let schema = schema();
+        for (message, fields) in tables {
+            let mut listed: Vec<_> = fields.iter().map(|field| (field.number, field.name)).collect();
+            listed.sort_unstable();
+            let elsewhere =
+                |(_, name): &(u32, &str)| matches!((message, *name), ("Update", "clear") | ("FeedMessage" | "ServerFrame", "updates"));
+            let expected: Vec<_> = schema[message].iter().copied().filter(|field| !elsewhere(field)).collect();
+            assert_eq!(listed, expected, "{message}");
+        }
+        let mut bodies: Vec<_> = BODIES.to_vec();
+        bodies.retain(|body| !SCHEMA[0].lines().any(|line| line.trim().split(' ').nth(1) == Some(body)));
+        assert!(bodies.is_empty(), "not in the schema: {bodies:?}");
+    }
+
+    const SCHEMA: [&str; 3] = [
+        include_str!("../../tickwire/v1/market.proto"),
+        include_str!("../../tickwire/v1/feed.proto"),
+        include_str!("../../tickwire/v1/session.proto"),
+    ];
+}
