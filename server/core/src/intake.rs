@@ -12,10 +12,8 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 
 use hashbrown::HashMap;
-use thiserror::Error;
 use tickwire_proto::{Scale, Symbol, v1};
 
 use crate::batch::{Batch, Entry, InstrumentId};
@@ -25,14 +23,19 @@ mod check;
 mod clock;
 mod decode;
 mod instrument;
+mod receipt;
 mod said;
 mod scales;
+#[cfg(test)]
+mod tests;
 
 use clock::LogClock;
 use decode::Decoded;
 use instrument::Instrument;
 use said::Said;
 use scales::{Rescale, Scales};
+
+pub use receipt::{Cause, Poison, Receipt};
 
 /// One message of the log, as the feed source received it.
 #[derive(Clone, Copy, Debug)]
@@ -66,89 +69,6 @@ pub struct IntakeConfig {
     pub instruments_max: usize,
     /// Feeds and what names them.
     pub rules: Vec<FeedRule>,
-}
-
-/// What one message had to say, beyond the entries that it appended to the batch.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Receipt {
-    /// Name of the feed, if the symbol belongs to one.
-    pub feed: Option<String>,
-    /// The sign of life it carried.
-    pub alive: Option<v1::Alive>,
-    /// When the newest update happened, or the message was published; 0 = unknown.
-    pub ts_us: u64,
-    /// Updates accepted.
-    pub accepted: u32,
-    /// What was refused. Valid updates beside a bad one are kept.
-    pub poison: Vec<Poison>,
-}
-
-/// Why a message, or one update of it, was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{cause}: {detail}")]
-pub struct Poison {
-    /// For counters and the `tickwire-reason` header.
-    pub cause: Cause,
-    /// For people.
-    pub detail: String,
-}
-
-impl Poison {
-    fn new(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: detail.into() }
-    }
-
-    /// Quotes a foreign text, escaped and cut, so that it can go to a log.
-    fn about(cause: Cause, text: &str, problem: impl fmt::Display) -> Self {
-        let start: String = text.chars().take(QUOTED_CHARS_MAX).collect();
-        let cut = if start.len() < text.len() { "…" } else { "" };
-        Self { cause, detail: format!("{start:?}{cut} {problem}") }
-    }
-}
-
-/// Causes of poison, a bounded set for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Cause {
-    ContentType,
-    ContentEncoding,
-    TooLarge,
-    Undecodable,
-    Empty,
-    BadSymbol,
-    OutsidePrefix,
-    TooManyUpdates,
-    TooManyInstruments,
-    BadValue,
-    ScaleOutOfRange,
-    OldVersion,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl Cause {
-    /// Lower-case name with underscores, such as `bad_symbol`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ContentType => "content_type",
-            Self::ContentEncoding => "content_encoding",
-            Self::TooLarge => "too_large",
-            Self::Undecodable => "undecodable",
-            Self::Empty => "empty",
-            Self::BadSymbol => "bad_symbol",
-            Self::OutsidePrefix => "outside_prefix",
-            Self::TooManyUpdates => "too_many_updates",
-            Self::TooManyInstruments => "too_many_instruments",
-            Self::BadValue => "bad_value",
-            Self::ScaleOutOfRange => "scale_out_of_range",
-            Self::OldVersion => "old_version",
-        }
-    }
 }
 
 /// Names instruments and turns messages into batches. One per node; every node that reads the same log builds the same one.
@@ -281,10 +201,8 @@ impl Intake {
         let announces = !(is_json && info.price_scale == 0 && info.quantity_scale == 0);
         let (index, is_new) = self.find_or_add(envelope.key, scales, announces)?;
         let instrument = &mut self.instruments[index];
-        let rescaled = announces && instrument.scales != scales;
-        if rescaled {
-            instrument.rescale(scales, false)?;
-        }
+        let rescales = announces && instrument.scales != scales;
+        let images = if rescales { instrument.rescale(envelope.seq, scales, false)? } else { Vec::new() };
         instrument.announced |= announces;
         let news = v1::InstrumentInfo {
             symbol: instrument.info.symbol.clone(),
@@ -295,13 +213,11 @@ impl Intake {
             tick_size: Rescale::new(scales, instrument.scales).tick_size(info.tick_size),
             ..info.clone()
         };
-        if is_new || rescaled || instrument.info != news {
+        if is_new || rescales || instrument.info != news {
             instrument.info = news;
             batch.entries.push(Entry::Instrument(instrument.info.clone()));
         }
-        if rescaled {
-            batch.entries.extend(instrument.images(envelope.seq).into_iter().map(Entry::Update));
-        }
+        batch.entries.extend(images.into_iter().map(Entry::Update));
         Ok(())
     }
 
@@ -347,9 +263,9 @@ impl Intake {
         };
         let instrument = &mut self.instruments[index];
         if instrument.scales != scales {
-            instrument.rescale(scales, true)?;
+            let images = instrument.rescale(envelope.seq, scales, true)?;
             batch.entries.push(Entry::Instrument(instrument.info.clone()));
-            batch.entries.extend(instrument.images(envelope.seq).into_iter().map(Entry::Update));
+            batch.entries.extend(images.into_iter().map(Entry::Update));
         }
         update.id = instrument.info.id;
         instrument.apply(&update, version, &self.clock);
@@ -444,7 +360,5 @@ impl Intake {
     }
 }
 
-/// Characters of a foreign text in the detail of a poison. The rest is cut.
-const QUOTED_CHARS_MAX: usize = 64;
 /// Ids are 32 bits wide.
 const INSTRUMENTS_END: usize = u32::MAX as usize - 1;

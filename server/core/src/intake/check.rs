@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use tickwire_proto::image::{EXTRA_KEYS_MAX, OUTCOMES_MAX};
 use tickwire_proto::v1::{self, TradingPhase, update::Body};
 
 use super::{Cause, Poison};
@@ -205,10 +206,6 @@ fn count(name: &str, value: u64) -> Result<(), Poison> {
     if i64::try_from(value).is_err() { Err(bad(format!("{name} {value} is no count"))) } else { Ok(()) }
 }
 
-/// Keys in `Score.extra`, also over many updates. An update that would add more is refused.
-pub(super) const EXTRA_KEYS_MAX: usize = 32;
-/// Outcomes of one market, also over many updates. An update that would add more is refused.
-pub(super) const OUTCOMES_MAX: usize = 1_000;
 /// Outcome ids are below this, so that `outcome_id * 16 + field number` of `Update.clear` stays a positive 32-bit number.
 const OUTCOME_ID_END: u32 = 1 << 27;
 /// A longer announced interval (1 h) would keep a mute feed LIVE for that long; it is refused.

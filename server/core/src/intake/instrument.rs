@@ -3,10 +3,10 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use tickwire_proto::image::{BARS_MAX, Image};
+use tickwire_proto::image::{BARS_MAX, EXTRA_KEYS_MAX, Image, OUTCOMES_MAX};
 use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 
-use super::check::{self, EXTRA_KEYS_MAX, OUTCOMES_MAX};
+use super::check;
 use super::clock::LogClock;
 use super::scales::{Rescale, Scales};
 use super::{Cause, Poison};
@@ -47,7 +47,8 @@ impl Instrument {
 
     /// Takes an admitted update.
     pub(super) fn apply(&mut self, update: &v1::Update, version: u64, clock: &LogClock) {
-        self.image.apply(update);
+        // What it touched matters to those who have subscribers.
+        let _ = self.image.apply(update);
         if let Some(newest) = update.body.as_ref().and_then(kind_of).map(|kind| &mut self.versions[kind]) {
             if clock.reaches(version) && (version > *newest || !clock.reaches(*newest)) {
                 *newest = version;
@@ -55,19 +56,26 @@ impl Instrument {
         }
     }
 
-    /// Changes the scales and brings the state to them. With `keep_all`, refuses if a value would be lost.
-    pub(super) fn rescale(&mut self, to: Scales, keep_all: bool) -> Result<(), Poison> {
+    /// Changes the scales, brings the state to them, and returns it as images at position `seq`. With `keep_all`, refuses if a value
+    /// would be lost.
+    pub(super) fn rescale(&mut self, seq: u64, to: Scales, keep_all: bool) -> Result<Vec<v1::Update>, Poison> {
         let mut rescale = Rescale::new(self.scales, to);
         let mut image = self.image.clone();
         rescale.image(&mut image);
         if keep_all && !rescale.lossless {
-            let detail = format!("{} prices and {} quantities do not fit its other values", to.price.places(), to.quantity.places());
+            let detail = format!(
+                "its other values do not fit at {} decimal places of prices and {} of quantities",
+                to.price.places(),
+                to.quantity.places()
+            );
             return Err(Poison::new(Cause::ScaleOutOfRange, detail));
         }
         self.info.tick_size = rescale.tick_size(self.info.tick_size);
+        // The empty bar takes back all bars, so that none stays behind that could not be kept.
+        let lost_bars = (image.bars.len() < self.image.bars.len()).then(|| Body::Bar(v1::Bar::default()));
         self.image = image;
         self.set_scales(to);
-        Ok(())
+        Ok(lost_bars.into_iter().chain(self.scaled_bodies()).map(|body| self.image_of(body, seq)).collect())
     }
 
     /// Names the scales in the info as well.
@@ -77,24 +85,24 @@ impl Instrument {
         self.info.quantity_scale = scales.quantity.places();
     }
 
-    /// The whole state as IMAGE updates at position `seq`.
-    pub(super) fn images(&self, seq: u64) -> Vec<v1::Update> {
+    /// Everything that has scales. Status and score have none: repeating them would look like another halt or goal.
+    pub(super) fn scaled_bodies(&self) -> impl Iterator<Item = Body> {
         let image = &self.image;
-        let bodies = (image.quote.map(Body::Quote).into_iter())
-            .chain(image.status.clone().map(Body::Status))
-            .chain(image.score.clone().map(Body::Score))
+        (image.quote.map(Body::Quote).into_iter())
             .chain(image.odds.clone().map(Body::Odds))
-            .chain(image.bars.iter().cloned().map(Body::Bar));
-        bodies
-            .map(|body| v1::Update {
-                id: self.info.id,
-                seq,
-                ts_event_us: kind_of(&body).map_or(0, |kind| self.versions[kind]),
-                flags: UpdateFlag::Image as u32,
-                body: Some(body),
-                ..Default::default()
-            })
-            .collect()
+            .chain(image.bars.iter().copied().map(Body::Bar))
+    }
+
+    /// `body` as an IMAGE at position `seq`.
+    pub(super) fn image_of(&self, body: Body, seq: u64) -> v1::Update {
+        v1::Update {
+            id: self.info.id,
+            seq,
+            ts_event_us: kind_of(&body).map_or(0, |kind| self.versions[kind]),
+            flags: UpdateFlag::Image as u32,
+            body: Some(body),
+            ..Default::default()
+        }
     }
 
     /// An older version never overwrites a newer one.
