@@ -96,6 +96,23 @@ fn feed_messages_that_are_refused() {
     expect_file!["../../vectors/feed-refused.json"].assert_eq(&cases.file("tickwire.v1.FeedMessage", ""));
 }
 
+#[test]
+fn the_documentation_shows_vectors() {
+    let vectors =
+        [include_str!("../../vectors/server.json"), include_str!("../../vectors/client.json"), include_str!("../../vectors/feed.json")]
+            .concat();
+    let shown = include_str!("../../../docs/wire.md").lines().filter_map(|line| {
+        let json = line.strip_prefix("data: ").unwrap_or(line);
+        json.starts_with('{').then_some(json)
+    });
+    let mut count = 0;
+    for json in shown {
+        assert!(vectors.contains(&format!("\"json\": {json}\n")), "not a vector: {json}");
+        count += 1;
+    }
+    assert!(count > 20, "only {count} examples were found");
+}
+
 /// The cases of one file, as its text.
 #[derive(Default)]
 struct Cases(Vec<String>);
