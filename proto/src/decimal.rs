@@ -71,7 +71,8 @@ impl Decimal {
     /// Parses `-?digits[.digits][e[+-]digits]` exactly.
     ///
     /// # Errors
-    /// Anything else (NaN, infinity, signs, blanks), and numbers whose digits do not fit.
+    /// Anything else (NaN, infinity, signs, blanks), and numbers whose digits do not fit; zeros at the end of the places that do not fit
+    /// are left out.
     pub fn parse(text: &str) -> Result<Self, DecimalError> {
         let (number, exponent) = match text.split_once(['e', 'E']) {
             Some((number, exponent)) => (number, parse_exponent(exponent)?),
@@ -87,12 +88,19 @@ impl Decimal {
             return Err(DecimalError::NotANumber);
         }
         let mut mantissa = 0_i64;
-        for byte in whole.bytes().chain(fraction.bytes()) {
+        let mut places = 0;
+        for (at, byte) in whole.bytes().chain(fraction.bytes()).enumerate() {
             let digit = i64::from(byte - b'0');
             let signed = if negative { -digit } else { digit };
-            mantissa = mantissa.checked_mul(10).and_then(|m| m.checked_add(signed)).ok_or(DecimalError::OutOfRange)?;
+            mantissa = match mantissa.checked_mul(10).and_then(|m| m.checked_add(signed)) {
+                Some(longer) => longer,
+                // A feed that writes 18 places for everything is not wrong: zeros at the end say nothing.
+                None if at >= whole.len() && fraction[at - whole.len()..].bytes().all(|byte| byte == b'0') => break,
+                None => return Err(DecimalError::OutOfRange),
+            };
+            places += i32::from(at >= whole.len());
         }
-        let places = i32::try_from(fraction.len()).map_err(|_| DecimalError::OutOfRange)? - exponent;
+        let places = places - exponent;
         if places >= 0 {
             return Ok(Self { mantissa, places: places as u32 });
         }
@@ -251,6 +259,10 @@ mod tests {
         assert_eq!(at("187.4200", 2), Ok(18_742));
         assert_eq!(at("187.425", 2), Err(DecimalError::TooPrecise));
         assert_eq!(at("0.000000000000000000000", 2), Ok(0));
+        assert_eq!(at("-187.420000000000000000", 2), Ok(-18_742));
+        assert_eq!(at("187.420000000000000000e-1", 3), Ok(18_742));
+        assert_eq!(at("187.420000000000000001", 2), Err(DecimalError::OutOfRange));
+        assert_eq!(at("100000000000000000000", 2), Err(DecimalError::OutOfRange));
         assert_eq!(at("0e-60", 2), Ok(0));
         assert_eq!(at("1e-60", 2), Err(DecimalError::TooPrecise));
         assert_eq!(at("92233720368547759", 2), Err(DecimalError::OutOfRange));

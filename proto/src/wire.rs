@@ -41,7 +41,8 @@ pub struct Naming<'a> {
 
 /// Appends `update` as a record that [`FrameWriter::update`] splices.
 ///
-/// Allocates nothing but what `out` lacks.
+/// Allocates nothing but what `out` lacks. In JSON a field that is both set and cleared counts as set, and numbers in `clear` that are no
+/// field of the body are left out.
 pub fn encode_update(encoding: Encoding, update: &v1::Update, naming: Naming<'_>, out: &mut Vec<u8>) {
     out.reserve(RECORD_BYTES_USUAL);
     match encoding {

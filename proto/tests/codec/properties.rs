@@ -106,6 +106,14 @@ proptest! {
     }
 
     #[test]
+    fn no_list_of_cleared_numbers_breaks_the_json(update in messages::update(), clear in prop::collection::vec(prop_oneof![0..80_u32, any::<u32>()], 0..12)) {
+        let update = v1::Update { clear, ..update };
+        let mut record = Vec::new();
+        wire::encode_update(Encoding::Json, &update, name(update.id), &mut record);
+        prop_assert!(serde_json::from_slice::<serde_json::Value>(&record).is_ok(), "{}", String::from_utf8_lossy(&record));
+    }
+
+    #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         all_decoders(&bytes);
     }
