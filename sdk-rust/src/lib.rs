@@ -1,1 +1,4 @@
 //! Placeholder.
+
+#[cfg(feature = "publish")]
+pub mod publish;

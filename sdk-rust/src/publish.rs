@@ -1,0 +1,267 @@
+//! The publisher kit: what a feed needs to lose nothing on the way to RabbitMQ.
+//!
+//! Confirms and `mandatory` (a message that came back is sent again, although the broker confirms it), resending in order after a
+//! reconnect, batches of up to 50 updates or 2 ms, numbered messages, signs of life, and a broker that blocks publishers is shown.
+//!
+//! ```no_run
+//! use tickwire::publish::v1::{Quote, Update, update::Body};
+//! use tickwire::publish::Publisher;
+//!
+//! # async fn example() -> Result<(), tickwire::publish::PublishError> {
+//! let publisher = Publisher::builder("amqp://127.0.0.1:5672/%2f").name("nyse-1").start()?;
+//! let quote = Quote { bid: Some(18_742), ask: Some(18_744), ..Default::default() };
+//! publisher.update("stock.AAPL", Update { body: Some(Body::Quote(quote)), ..Default::default() }).await?;
+//! publisher.flush().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod batcher;
+mod pump;
+mod window;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lapin::types::ShortString;
+use lapin::uri::AMQPUri;
+use thiserror::Error;
+/// The schema's messages.
+pub use tickwire_proto::v1;
+use tickwire_proto::v1::{FeedMessage, Update};
+use tickwire_proto::{Symbol, symbol::SymbolError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::pump::Pump;
+
+/// Publishes feed messages. Cheap to clone; clones share one connection, window and counter.
+///
+/// Everything that waits here is cancel safe. When the last clone is dropped, what was published is still sent, for at most 10 s.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    commands: mpsc::Sender<Command>,
+    state: watch::Receiver<PublisherState>,
+    stats: watch::Receiver<PublisherStats>,
+}
+
+impl Publisher {
+    /// A publisher for the broker at `url` (`amqp://user:password@host:port/vhost`).
+    pub fn builder(url: &str) -> PublisherBuilder {
+        PublisherBuilder {
+            url: url.to_owned(),
+            name: "publisher".to_owned(),
+            exchange: "tickwire.feed".to_owned(),
+            prefix: String::new(),
+            alive: None,
+        }
+    }
+
+    /// Publishes one update of the instrument `symbol`, in one message with others. Waits while too much is unconfirmed.
+    ///
+    /// # Errors
+    /// Not a symbol, or the publisher was closed.
+    pub async fn update(&self, symbol: &str, update: Update) -> Result<(), PublishError> {
+        Symbol::parse(symbol)?;
+        self.command(Command::Update(symbol.to_owned(), Box::new(update))).await
+    }
+
+    /// Publishes a message of its own under `routing_key`: an announcement, a sign of life, or updates that belong together. Its number
+    /// and publisher are set here. Waits while too much is unconfirmed.
+    ///
+    /// # Errors
+    /// Not a symbol, or the publisher was closed.
+    pub async fn message(&self, routing_key: &str, message: FeedMessage) -> Result<(), PublishError> {
+        Symbol::parse(routing_key)?;
+        self.command(Command::Message(routing_key.to_owned(), Box::new(message))).await
+    }
+
+    /// Waits until everything published before is stored by the broker, however long that takes.
+    ///
+    /// # Errors
+    /// The publisher was closed.
+    pub async fn flush(&self) -> Result<(), PublishError> {
+        let (done, stored) = oneshot::channel();
+        self.command(Command::Flush(done)).await?;
+        stored.await.map_err(|_| PublishError::Closed)
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> PublisherState {
+        self.state.borrow().clone()
+    }
+
+    /// A view of its state, to wait for changes.
+    pub fn states(&self) -> watch::Receiver<PublisherState> {
+        self.state.clone()
+    }
+
+    /// What it has counted.
+    pub fn stats(&self) -> PublisherStats {
+        *self.stats.borrow()
+    }
+
+    async fn command(&self, command: Command) -> Result<(), PublishError> {
+        self.commands.send(command).await.map_err(|_| PublishError::Closed)
+    }
+}
+
+/// Settings of a [`Publisher`].
+#[derive(Clone)]
+pub struct PublisherBuilder {
+    url: String,
+    name: String,
+    exchange: String,
+    prefix: String,
+    alive: Option<(String, Duration)>,
+}
+
+impl PublisherBuilder {
+    /// Name of the publisher in its messages, at most 64 bytes: one name, one counter.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// The exchange, if it is not `tickwire.feed`.
+    #[must_use]
+    pub fn exchange(mut self, exchange: &str) -> Self {
+        exchange.clone_into(&mut self.exchange);
+        self
+    }
+
+    /// Stands before every routing key, for servers that are configured to remove it.
+    #[must_use]
+    pub fn routing_prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Gives a sign of life under `routing_key` (such as `stock.alive`) at this interval, so that quiet can be told from mute.
+    #[must_use]
+    pub fn alive(mut self, routing_key: &str, interval: Duration) -> Self {
+        self.alive = Some((routing_key.to_owned(), interval));
+        self
+    }
+
+    /// Starts the publisher in the background of the current tokio runtime. It connects, and connects again, for ever.
+    ///
+    /// # Errors
+    /// One of the settings is not well-formed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(self) -> Result<Publisher, PublishError> {
+        let settings = Settings::try_from(self)?;
+        let (command, commands) = mpsc::channel(COMMANDS_MAX);
+        let (tell_state, state) = watch::channel(PublisherState::Connecting);
+        let (tell_stats, stats) = watch::channel(PublisherStats::default());
+        tokio::spawn(Pump::new(settings, commands, tell_state, tell_stats).run());
+        Ok(Publisher { commands: command, state, stats })
+    }
+}
+
+impl std::fmt::Debug for PublisherBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the address, which may hold a password.
+        f.debug_struct("PublisherBuilder").field("name", &self.name).field("exchange", &self.exchange).finish_non_exhaustive()
+    }
+}
+
+/// What a publisher is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublisherState {
+    /// The broker is away; what is published waits.
+    Connecting,
+    /// Connected.
+    Publishing,
+    /// Connected, but the broker takes nothing, for instance because its disk is full. Says why.
+    Blocked(String),
+    /// Ended.
+    Closed,
+}
+
+/// What a publisher has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublisherStats {
+    /// Updates published.
+    pub updates: u64,
+    /// Messages that carry them, announcements and signs of life.
+    pub messages: u64,
+    /// Messages that the broker has stored; one that was sent twice may count twice.
+    pub confirmed: u64,
+    /// Messages that came back because no log took them.
+    pub returned: u64,
+    /// Messages sent once more.
+    pub resent: u64,
+}
+
+/// Why something was not published.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Not the address of a broker.
+    #[error("the address is not of the form amqp://user:password@host:port/vhost")]
+    BadUrl,
+    /// A name, exchange or prefix is too long.
+    #[error("{0} is too long")]
+    TooLong(&'static str),
+    /// Not a symbol.
+    #[error("the symbol {0}")]
+    BadSymbol(#[from] SymbolError),
+    /// The publisher has ended.
+    #[error("the publisher was closed")]
+    Closed,
+}
+
+/// What the task behind a publisher is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Update(String, Box<Update>),
+    Message(String, Box<FeedMessage>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Checked settings.
+pub(crate) struct Settings {
+    uri: AMQPUri,
+    name: String,
+    exchange: ShortString,
+    prefix: String,
+    alive: Option<(String, Duration)>,
+}
+
+impl TryFrom<PublisherBuilder> for Settings {
+    type Error = PublishError;
+
+    fn try_from(builder: PublisherBuilder) -> Result<Self, PublishError> {
+        let mut uri: AMQPUri = builder.url.parse().map_err(|_| PublishError::BadUrl)?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+        if let Some((key, _)) = &builder.alive {
+            Symbol::parse(key)?;
+        }
+        if builder.name.len() > NAME_BYTES_MAX {
+            return Err(PublishError::TooLong("the name"));
+        }
+        if builder.prefix.len() > PREFIX_BYTES_MAX {
+            return Err(PublishError::TooLong("the routing prefix"));
+        }
+        let exchange = ShortString::try_new(builder.exchange).map_err(|_| PublishError::TooLong("the exchange"))?;
+        Ok(Self { uri, name: builder.name, exchange, prefix: builder.prefix, alive: builder.alive })
+    }
+}
+
+/// Microseconds since 1970 UTC.
+pub(crate) fn unix_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
+
+/// Commands between publishers and their task. While it is full, publishing waits.
+const COMMANDS_MAX: usize = 256;
+/// Seconds between signs of life on the connection, unless the address says otherwise.
+const HEARTBEAT_S: u16 = 10;
+/// As the schema says.
+const NAME_BYTES_MAX: usize = 64;
+/// A routing key is a prefix and a symbol of at most 128 bytes, and AMQP allows 255.
+const PREFIX_BYTES_MAX: usize = 120;
