@@ -2,230 +2,296 @@
 //!
 //! The shell calls [`Engine::apply`], [`Engine::receive`] and friends as things happen, then [`Engine::flush`], which writes what is
 //! due into a [`Sink`]; it sleeps until [`Engine::deadline`].
+//!
+//! ```text
+//! batch ─► book ─► lanes: a mask of what changed ─► due: one record, encoded once ─┬─► open connection: a list entry ─► frame ─► sink
+//!             └──► events: encoded at once, after the pending state ───────────────┴─► one that cannot take data: marks in its outbox
+//! ```
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use tickwire_proto::time::Moment;
-use tickwire_proto::v1::{self, ErrorCode};
-use tickwire_proto::wire::Encoding;
+use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
 
-use crate::access::{Authority, Grant};
-use crate::batch::Batch;
+use crate::access::Authority;
+use crate::batch::{Batch, Entry};
 
-/// Names a connection of this shard. The shell chooses it and does not use it again while the engine knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionKey(pub u32);
+mod book;
+mod bucket;
+mod config;
+mod connection;
+mod dispatch;
+mod events;
+mod flush;
+mod lane;
+mod outbox;
+mod pending;
+mod publish;
+mod rate;
+mod roster;
+mod session;
+mod sink;
+mod subscribe;
+mod timers;
+mod token;
 
-/// What the shell does with what the engine decides.
-pub trait Sink {
-    /// One frame for `connection`; more may follow. `kind` helps transports that name their events (SSE), `token` is the resume token
-    /// when the frame carries one.
-    fn frame(&mut self, connection: ConnectionKey, frame: FrameRef<'_>);
+pub use config::{EngineConfig, EngineStats, FRAME_RECORDS_MAX, RATE_CLASSES_MS};
+pub use sink::{Arrival, ConnectionKey, FrameKind, FrameRef, Sink, Written};
 
-    /// All frames of this flush for `connection` were given: write them out. Returns whether the socket took everything; if not, the
-    /// shell keeps the rest and calls [`Engine::writable`] when it has left.
-    fn commit(&mut self, connection: ConnectionKey) -> Written;
-
-    /// Close `connection` after what was committed. The engine has forgotten it.
-    fn close(&mut self, connection: ConnectionKey, code: ErrorCode, text: &str);
-}
-
-/// One encoded `ServerFrame`, without transport framing.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameRef<'a> {
-    /// The frame in the connection's encoding.
-    pub payload: &'a [u8],
-    /// What its control part is.
-    pub kind: FrameKind,
-    /// Resume token, when the frame carries one.
-    pub token: Option<&'a str>,
-}
-
-/// What a frame is about, for transports that name their events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are those of the schema")]
-pub enum FrameKind {
-    Data,
-    Welcome,
-    SubscribeAck,
-    SnapshotComplete,
-    UnsubscribeAck,
-    Ack,
-    Heartbeat,
-    Gap,
-    Notice,
-    Error,
-    TokenExpiring,
-    Goodbye,
-    Pong,
-}
-
-/// Whether a socket took all bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// Nothing is left in user space.
-    All,
-    /// The socket is full; the shell keeps the rest of the committed frames.
-    Blocked,
-}
-
-/// A connection at its start.
-#[derive(Clone, Debug)]
-pub struct Arrival {
-    /// How its frames are written.
-    pub encoding: Encoding,
-    /// The grant, if the transport carried a token in its head; otherwise Hello brings it.
-    pub grant: Option<Grant>,
-    /// For one-way transports (SSE): the Hello and Subscribe that the request stands for. Such a connection gets no command later.
-    pub request: Option<(v1::Hello, v1::Subscribe)>,
-    /// Name for logs and Welcome, such as `n1-4711`.
-    pub session: String,
-}
-
-/// Settings of an engine.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// Name of this node.
-    pub node: String,
-    /// Bytes of one client message; told to clients, enforced by the shell's framing.
-    pub message_bytes_max: u32,
-    /// Instruments per connection (2,000).
-    pub subscriptions_max: u32,
-    /// Items in one Subscribe (1,000).
-    pub items_max: usize,
-    /// Commands per second (10) ...
-    pub commands_per_s: u32,
-    /// ... and at once (40).
-    pub commands_burst: u32,
-    /// Time to Hello (5 s).
-    pub hello_within: Duration,
-    /// Default rate of connections that ask for none, milliseconds (250).
-    pub conflate_ms_default: u32,
-    /// Fastest rate granted, milliseconds (0).
-    pub conflate_ms_min: u32,
-    /// Default heartbeat (5 s), and what may be asked for (500 ms to 30 s).
-    pub heartbeat: Duration,
-    /// Without progress for this long (30 s): SLOW_CONSUMER.
-    pub stalled_max: Duration,
-    /// Events kept for resume, over all instruments (10,000). Older ones become a Gap.
-    pub events_kept: usize,
-    /// Events a connection may have waiting while it cannot take data (256). More become a Gap.
-    pub events_waiting_max: usize,
-}
-
-/// What an engine counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EngineStats {
-    /// Connections now.
-    pub connections: u64,
-    /// Lanes with at least one subscriber now.
-    pub lanes: u64,
-    /// Subscriptions (connection × instrument) now.
-    pub subscriptions: u64,
-    /// Updates applied.
-    pub updates_applied: u64,
-    /// Records handed to sinks.
-    pub records_sent: u64,
-    /// Inputs that were merged into those records.
-    pub updates_conflated: u64,
-    /// Frames handed to sinks.
-    pub frames_sent: u64,
-    /// Bytes of those frames, without transport framing.
-    pub frame_bytes: u64,
-    /// Connections that cannot take data now.
-    pub slow: u64,
-    /// Gaps told.
-    pub gaps: u64,
-    /// Connections ended, by the engine's own decision.
-    pub closed: u64,
-    /// Newest position applied.
-    pub seq: u64,
-}
+use book::Book;
+use connection::Connection;
+use dispatch::{Dispatch, Record, error};
+use events::EventRing;
+use lane::Lanes;
+use roster::Roster;
+use timers::Timers;
 
 /// Engine of one shard.
 pub struct Engine {
     config: EngineConfig,
     authority: Box<dyn Authority + Send>,
+    book: Book,
+    lanes: Lanes,
+    ring: EventRing,
+    roster: Roster,
+    dispatch: Dispatch,
+    timers: Timers,
+    feeds: Vec<v1::FeedState>,
+    /// Identity of the log; empty before the first Reset.
+    epoch: String,
+    /// Everything up to here has been applied.
+    position: Option<u64>,
+    /// The book is complete; before, subscribes are held back.
+    synced: bool,
+    /// The book started over while subscribers held images of it: they get new ones when it is complete.
+    restarted: bool,
+    draining: Option<v1::Goodbye>,
+    clock: WallClock,
+    /// The newest moment that a caller told.
+    now: Moment,
+    stats: EngineStats,
+    scratch: Scratch,
+}
+
+/// Buffers that are used again with every flush.
+#[derive(Debug, Default)]
+struct Scratch {
+    lanes: Vec<u32>,
+    slots: Vec<u32>,
+    records: Vec<v1::Update>,
+    /// Encoded records, by encoding.
+    encoded: [Vec<Record>; 2],
+    /// Encoded trades, by encoding.
+    trades: [Vec<Record>; 2],
+}
+
+/// Which time of day a moment was.
+#[derive(Clone, Copy, Debug, Default)]
+struct WallClock {
+    at: Moment,
+    unix_us: u64,
 }
 
 impl Engine {
     /// An engine with an empty book.
     pub fn new(config: EngineConfig, authority: Box<dyn Authority + Send>) -> Self {
-        Self { config, authority }
+        Self {
+            ring: EventRing::new(config.events_kept),
+            config,
+            authority,
+            book: Book::default(),
+            lanes: Lanes::default(),
+            roster: Roster::default(),
+            dispatch: Dispatch::default(),
+            timers: Timers::default(),
+            feeds: Vec::new(),
+            epoch: String::new(),
+            position: None,
+            synced: false,
+            restarted: false,
+            draining: None,
+            clock: WallClock::default(),
+            now: Moment::ZERO,
+            stats: EngineStats::default(),
+            scratch: Scratch::default(),
+        }
     }
 
     /// Tells what time of day `now` is. Once at the start, then about once a second; stamps only, never deadlines.
     pub fn set_wall_clock(&mut self, now: Moment, unix_us: u64) {
-        let _ = (now, unix_us, &self.config, &self.authority);
-        unimplemented!()
+        self.clock = WallClock { at: now, unix_us };
     }
 
     /// Applies a batch and marks what has to be told.
     pub fn apply(&mut self, now: Moment, batch: &Batch) {
-        let _ = (now, batch);
-        unimplemented!()
+        self.now = now;
+        for entry in &batch.entries {
+            match entry {
+                Entry::Reset { epoch } => self.reset(epoch),
+                Entry::Synced => self.sync(now),
+                Entry::Instrument(info) => self.announce(now, info),
+                Entry::Update(update) => self.update(now, update),
+                Entry::Gap { from, to } => self.lose(*from, *to),
+                Entry::Feed(state) => self.tell_feed(now, state),
+                Entry::Position(seq) => self.position = self.position.max(Some(*seq)),
+            }
+        }
     }
 
     /// A connection arrived.
     pub fn attach(&mut self, now: Moment, connection: ConnectionKey, arrival: Arrival) {
-        let _ = (now, connection, arrival);
-        unimplemented!()
+        self.now = now;
+        self.detach(connection);
+        let until = now + self.config.hello_within;
+        let Arrival { encoding, grant, request, session } = arrival;
+        let slot = self.roster.insert(Connection::new(connection, encoding, session, grant, now, until));
+        self.dispatch.admit(slot, encoding);
+        if let Some(goodbye) = self.draining {
+            self.say_goodbye(slot, goodbye);
+        } else if let Some((hello, subscribe)) = request {
+            self.greet(now, slot, &hello);
+            self.subscribe(now, slot, 0, subscribe);
+        }
+        self.rearm(slot);
     }
 
     /// A client's message arrived. A bad one ends the connection with its code.
     pub fn receive(&mut self, now: Moment, connection: ConnectionKey, message: &[u8]) {
-        let _ = (now, connection, message);
-        unimplemented!()
+        self.now = now;
+        let Some(slot) = self.roster.slot(connection) else { return };
+        self.command(now, slot, message);
+        self.rearm(slot);
     }
 
     /// Ends a connection for a reason that the shell found (message too large, ...): an Error frame, then close.
     pub fn reject(&mut self, now: Moment, connection: ConnectionKey, code: ErrorCode, text: &str) {
-        let _ = (now, connection, code, text);
-        unimplemented!()
+        self.now = now;
+        if let Some(slot) = self.roster.slot(connection) {
+            self.end(slot, code, text);
+        }
     }
 
     /// The socket of a blocked connection has taken everything.
     pub fn writable(&mut self, now: Moment, connection: ConnectionKey) {
-        let _ = (now, connection);
-        unimplemented!()
+        self.now = now;
+        if let Some(slot) = self.roster.slot(connection) {
+            self.unblock(now, slot);
+            self.rearm(slot);
+        }
     }
 
     /// The transport is gone. Costs one visit per subscription.
     pub fn detach(&mut self, connection: ConnectionKey) {
-        let _ = connection;
-        unimplemented!()
+        if let Some(slot) = self.roster.slot(connection) {
+            self.forget(slot);
+        }
     }
 
     /// Says Goodbye to everyone: come back after `retry_after` + U[0, `spread`]. Connections are closed on the next flush.
     pub fn drain(&mut self, now: Moment, retry_after: Duration, spread: Duration) {
-        let _ = (now, retry_after, spread);
-        unimplemented!()
+        self.now = now;
+        let goodbye = v1::Goodbye { code: ErrorCode::ShuttingDown as i32, retry_after_ms: millis(retry_after), spread_ms: millis(spread) };
+        self.draining = Some(goodbye);
+        for slot in self.roster.slots() {
+            self.say_goodbye(slot, goodbye);
+        }
     }
 
     /// Writes everything that is due.
     pub fn flush(&mut self, now: Moment, sink: &mut dyn Sink) {
-        let _ = (now, sink);
-        unimplemented!()
+        self.now = now;
+        self.run_timers(now);
+        let mut lanes = core::mem::take(&mut self.scratch.lanes);
+        self.lanes.take_due(now, &mut lanes);
+        for lane in lanes.drain(..) {
+            self.speak(now, lane, FRAME_RECORDS_MAX);
+        }
+        self.scratch.lanes = lanes;
+        let mut slots = core::mem::take(&mut self.scratch.slots);
+        self.dispatch.take_touched(&mut slots);
+        for slot in slots.drain(..) {
+            self.fill(now, slot);
+            self.write(now, slot, sink);
+        }
+        self.scratch.slots = slots;
+        self.dispatch.clear();
     }
 
     /// When [`Engine::flush`] has to be called at the latest. `None`: only after the next input.
+    ///
+    /// May be early: a deadline that traffic has moved back comes up once more at its old time.
     pub fn deadline(&self) -> Option<Moment> {
-        unimplemented!()
+        if self.dispatch.has_touched() || self.lanes.is_due() {
+            return Some(self.now);
+        }
+        match (self.lanes.deadline(), self.timers.deadline()) {
+            (Some(lane), Some(timer)) => Some(lane.min(timer)),
+            (lane, timer) => lane.or(timer),
+        }
     }
 
     /// What was counted.
     pub fn stats(&self) -> EngineStats {
-        unimplemented!()
+        EngineStats { connections: self.roster.len() as u64, lanes: self.lanes.live, seq: self.position.unwrap_or(0), ..self.stats }
     }
 
     /// Every instrument with its images, for checkpoints and `/v1/instruments`, in the order of ids.
     pub fn images(&self, visit: &mut dyn FnMut(&v1::InstrumentInfo, &[v1::Update])) {
-        let _ = visit;
-        unimplemented!()
+        let mut images = Vec::new();
+        for instrument in self.book.iter() {
+            images.clear();
+            instrument.images(&mut images);
+            visit(&instrument.info, &images);
+        }
+    }
+
+    /// What time of day it is.
+    fn unix_us(&self, now: Moment) -> u64 {
+        self.clock.unix_us.saturating_add(now.since(self.clock.at).as_micros() as u64)
+    }
+
+    /// Ends a connection: an Error frame with the next flush, then close.
+    fn end(&mut self, slot: u32, code: ErrorCode, text: &str) {
+        let Some(connection) = self.roster.get_mut(slot) else { return };
+        let retry_after_ms = None;
+        end(connection, &mut self.dispatch, slot, code, error(0, code, text, retry_after_ms), text);
+    }
+
+    fn say_goodbye(&mut self, slot: u32, goodbye: v1::Goodbye) {
+        if let Some(connection) = self.roster.get_mut(slot) {
+            end(connection, &mut self.dispatch, slot, ErrorCode::ShuttingDown, Control::Goodbye(goodbye), "the node is going away");
+        }
+    }
+
+    /// Wakes the connection when its next deadline comes.
+    fn rearm(&mut self, slot: u32) {
+        if let Some(connection) = self.roster.get_mut(slot) {
+            let at = connection.deadline(self.config.stalled_max);
+            self.timers.arm(slot, &mut connection.armed, at);
+        }
     }
 }
 
-/// Rates that are granted, milliseconds. A request is rounded up to one of them.
-pub const RATE_CLASSES_MS: [u32; 8] = [0, 50, 100, 250, 500, 1_000, 2_000, 5_000];
+impl core::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Engine").field("epoch", &self.epoch).field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// Lists the last frame of a connection and marks it to be closed. What it had not been told is forgotten.
+fn end(connection: &mut Connection, dispatch: &mut Dispatch, slot: u32, code: ErrorCode, last: Control, text: &str) {
+    if connection.closing.is_some() {
+        return;
+    }
+    connection.closing = Some((code, text.to_string().into_boxed_str()));
+    connection.outbox = None;
+    dispatch.set_open(slot, false);
+    dispatch.push_control(slot, last);
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}

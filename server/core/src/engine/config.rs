@@ -1,0 +1,69 @@
+//! Settings of an engine, and what it counts.
+
+use alloc::string::String;
+use core::time::Duration;
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Name of this node.
+    pub node: String,
+    /// Bytes of one client message; told to clients, enforced by the shell's framing.
+    pub message_bytes_max: u32,
+    /// Instruments per connection (2,000).
+    pub subscriptions_max: u32,
+    /// Items in one Subscribe (1,000).
+    pub items_max: usize,
+    /// Commands per second (10) ...
+    pub commands_per_s: u32,
+    /// ... and at once (40).
+    pub commands_burst: u32,
+    /// Time to Hello (5 s).
+    pub hello_within: Duration,
+    /// Default rate of connections that ask for none, milliseconds (250).
+    pub conflate_ms_default: u32,
+    /// Fastest rate granted, milliseconds (0).
+    pub conflate_ms_min: u32,
+    /// Default heartbeat (5 s), and what may be asked for (500 ms to 30 s).
+    pub heartbeat: Duration,
+    /// Without progress for this long (30 s): SLOW_CONSUMER.
+    pub stalled_max: Duration,
+    /// Events kept for resume, over all instruments (10,000). Older ones become a Gap.
+    pub events_kept: usize,
+    /// Events a connection may have waiting while it cannot take data (256). More become a Gap.
+    pub events_waiting_max: usize,
+}
+
+/// What an engine counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Connections now.
+    pub connections: u64,
+    /// Lanes with at least one subscriber now.
+    pub lanes: u64,
+    /// Subscriptions (connection × instrument) now.
+    pub subscriptions: u64,
+    /// Updates applied.
+    pub updates_applied: u64,
+    /// Records handed to sinks.
+    pub records_sent: u64,
+    /// Inputs that were merged into those records.
+    pub updates_conflated: u64,
+    /// Frames handed to sinks.
+    pub frames_sent: u64,
+    /// Bytes of those frames, without transport framing.
+    pub frame_bytes: u64,
+    /// Connections that cannot take data now.
+    pub slow: u64,
+    /// Gaps told.
+    pub gaps: u64,
+    /// Connections ended, by the engine's own decision.
+    pub closed: u64,
+    /// Newest position applied.
+    pub seq: u64,
+}
+
+/// Rates that are granted, milliseconds. A request is rounded up to one of them.
+pub const RATE_CLASSES_MS: [u32; 8] = [0, 50, 100, 250, 500, 1_000, 2_000, 5_000];
+/// Records in one frame, and state records of one connection in one flush. What does not fit stays dirty and leaves with the next flush.
+pub const FRAME_RECORDS_MAX: usize = 512;

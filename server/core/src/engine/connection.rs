@@ -1,0 +1,249 @@
+//! One connection as the engine sees it.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use tickwire_proto::time::Moment;
+use tickwire_proto::v1::{self, ErrorCode};
+use tickwire_proto::wire::Encoding;
+use tickwire_proto::{Pattern, Symbol};
+
+use super::ConnectionKey;
+use super::bucket::Bucket;
+use super::outbox::Outbox;
+use super::rate::{HEARTBEAT_WITHIN, RateClass};
+use crate::access::Grant;
+use crate::batch::InstrumentId;
+
+/// Everything about one connection. Boxed parts exist only while they are needed: an idle connection is small.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) key: ConnectionKey,
+    pub(super) session: Box<str>,
+    pub(super) encoding: Encoding,
+    pub(super) phase: Phase,
+    pub(super) grant: Option<Box<Grant>>,
+    /// By instrument id. At most the smaller of the server's and the grant's limit.
+    pub(super) subscriptions: Vec<Subscription>,
+    /// At most [`PATTERNS_MAX`].
+    pub(super) patterns: Vec<PatternWant>,
+    /// Rate of what named none, milliseconds as asked for.
+    pub(super) conflate_ms: u32,
+    pub(super) heartbeat: Duration,
+    pub(super) paused: bool,
+    pub(super) cseq: u64,
+    pub(super) last_written: Moment,
+    pub(super) last_heartbeat: Moment,
+    /// A heartbeat leaves with the next flush.
+    pub(super) heartbeat_due: bool,
+    /// It has had its first snapshot, and the heartbeat after it.
+    pub(super) beaten: bool,
+    /// The socket has been full since then.
+    pub(super) blocked: Option<Moment>,
+    /// The client last said that it got on.
+    pub(super) progress: Moment,
+    /// Has had something untold since then, because the socket was full.
+    pub(super) behind: Option<Moment>,
+    /// It was told that it is slow.
+    pub(super) slow: bool,
+    /// Told to be slow, but all is well since then.
+    pub(super) well: Option<Moment>,
+    /// When events did not fit lately. At most [`OVERFLOWS_MAX`].
+    pub(super) overflows: Vec<Moment>,
+    /// Feeds changed and could not be told.
+    pub(super) feeds_due: bool,
+    pub(super) outbox: Option<Box<Outbox>>,
+    /// Subscribes and unsubscribes that came before the book was complete. At most [`HELD_MAX`].
+    pub(super) held: Vec<v1::ClientFrame>,
+    /// Position of the resume token, for the first Subscribe.
+    pub(super) resume: Option<u64>,
+    /// The client may hold images of another life of the log.
+    pub(super) foreign: bool,
+    pub(super) commands: Bucket,
+    pub(super) reports: Bucket,
+    /// Commands refused in a row.
+    pub(super) refusals: u32,
+    /// Was told that an instrument did not fit into a pattern.
+    pub(super) crowded: bool,
+    pub(super) expiry: Option<Expiry>,
+    /// The last frame is listed; close after it.
+    pub(super) closing: Option<(ErrorCode, Box<str>)>,
+    /// What its timer is set to.
+    pub(super) armed: Option<Moment>,
+}
+
+/// How far the session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waiting for Hello.
+    Greeting { until: Moment },
+    /// Welcomed.
+    Live,
+}
+
+/// When the grant ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expiry {
+    pub(super) at: Moment,
+    /// When to say so; `None` once said.
+    pub(super) warn_at: Option<Moment>,
+}
+
+/// One instrument of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscription {
+    pub(super) instrument: InstrumentId,
+    pub(super) lane: u32,
+    /// Where it stands among the subscribers of the lane.
+    pub(super) position: u32,
+    /// Named by symbol, with this rate and trades; otherwise it comes by a pattern.
+    pub(super) named: Option<Named>,
+    pub(super) class: RateClass,
+    pub(super) trades: bool,
+    /// Its info has been sent.
+    pub(super) told: bool,
+}
+
+/// What was asked for with a symbol.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    pub(super) conflate_ms: Option<u16>,
+    pub(super) trades: bool,
+}
+
+/// A pattern that was subscribed to. Instruments that appear later join it.
+#[derive(Clone, Debug)]
+pub(super) struct PatternWant {
+    pub(super) pattern: Pattern,
+    pub(super) conflate_ms: Option<u16>,
+    pub(super) trades: bool,
+}
+
+impl Connection {
+    pub(super) fn new(key: ConnectionKey, encoding: Encoding, session: String, grant: Option<Grant>, now: Moment, until: Moment) -> Self {
+        Self {
+            key,
+            session: session.into_boxed_str(),
+            encoding,
+            phase: Phase::Greeting { until },
+            grant: grant.map(Box::new),
+            subscriptions: Vec::new(),
+            patterns: Vec::new(),
+            conflate_ms: 0,
+            heartbeat: HEARTBEAT_WITHIN,
+            paused: false,
+            cseq: 0,
+            last_written: now,
+            last_heartbeat: now,
+            heartbeat_due: false,
+            beaten: false,
+            blocked: None,
+            progress: now,
+            behind: None,
+            slow: false,
+            well: None,
+            overflows: Vec::new(),
+            feeds_due: false,
+            outbox: None,
+            held: Vec::new(),
+            resume: None,
+            foreign: false,
+            commands: Bucket::default(),
+            reports: Bucket::default(),
+            refusals: 0,
+            crowded: false,
+            expiry: None,
+            closing: None,
+            armed: None,
+        }
+    }
+
+    /// Welcomed, and not on its way out.
+    pub(super) fn is_live(&self) -> bool {
+        self.phase == Phase::Live && self.closing.is_none()
+    }
+
+    /// Whether records may go straight to it, past an empty outbox.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_live() && self.blocked.is_none() && !self.paused && self.outbox.is_none() && !self.feeds_due
+    }
+
+    /// Whether the next flush has something for it.
+    pub(super) fn has_work(&self, synced: bool) -> bool {
+        let outbox = self.outbox.as_deref().is_some_and(|outbox| outbox.has_waiting() || (outbox.has_turns() && !self.paused && synced));
+        self.blocked.is_none() && (outbox || self.feeds_due)
+    }
+
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        self.outbox.get_or_insert_default()
+    }
+
+    /// Drops an outbox that has become empty.
+    pub(super) fn tidy(&mut self) {
+        if self.outbox.as_deref().is_some_and(Outbox::is_empty) {
+            self.outbox = None;
+        }
+    }
+
+    pub(super) fn find(&self, instrument: InstrumentId) -> Option<usize> {
+        self.subscriptions.binary_search_by_key(&instrument, |subscription| subscription.instrument).ok()
+    }
+
+    pub(super) fn subscription(&mut self, instrument: InstrumentId) -> Option<&mut Subscription> {
+        let index = self.find(instrument)?;
+        self.subscriptions.get_mut(index)
+    }
+
+    /// Whether the grant covers `symbol`.
+    pub(super) fn may_see(&self, symbol: &Symbol) -> bool {
+        self.grant.as_deref().is_some_and(|grant| grant.patterns.iter().any(|pattern| pattern.matches(symbol)))
+    }
+
+    /// The rate that a request gets.
+    pub(super) fn granted(&self, conflate_ms: Option<u16>, min_ms: u32) -> RateClass {
+        let min_ms = min_ms.max(self.grant.as_deref().map_or(0, |grant| grant.conflate_ms_min));
+        RateClass::granted(conflate_ms.map_or(self.conflate_ms, u32::from), min_ms)
+    }
+
+    /// Rate and trades of an instrument: as asked for with its symbol, else the fastest of the patterns that cover it; `None` if nothing
+    /// does. Trades come if anything that covers it asked for them.
+    pub(super) fn terms(&self, symbol: &Symbol, named: Option<Named>, min_ms: u32) -> Option<(RateClass, bool)> {
+        let covering = || self.patterns.iter().filter(|want| want.pattern.matches(symbol));
+        let trades = named.is_some_and(|named| named.trades) || covering().any(|want| want.trades);
+        let class = match named {
+            Some(named) => self.granted(named.conflate_ms, min_ms),
+            None => covering().map(|want| self.granted(want.conflate_ms, min_ms)).min()?,
+        };
+        Some((class, trades))
+    }
+
+    /// When something happens by itself at the latest.
+    pub(super) fn deadline(&self, stalled_max: Duration) -> Option<Moment> {
+        if self.closing.is_some() {
+            return None;
+        }
+        let flow = match (self.phase, self.blocked) {
+            (_, Some(since)) => since.max(self.progress) + stalled_max,
+            (Phase::Greeting { until }, None) => until,
+            (Phase::Live, None) => (self.last_written + self.heartbeat).min(self.last_heartbeat + HEARTBEAT_WITHIN),
+        };
+        let expiry = self.expiry.map(|expiry| expiry.warn_at.map_or(expiry.at, |warn| warn.min(expiry.at)));
+        let well = self.well.map(|since| since + SLOW_CLEARED_AFTER);
+        Some([expiry, well].into_iter().flatten().fold(flow, Moment::min))
+    }
+}
+
+/// Patterns of one connection; each is tried on every new instrument. More are refused.
+pub(super) const PATTERNS_MAX: usize = 64;
+/// Commands of one connection that wait for the book. More are refused with RATE_LIMITED.
+pub(super) const HELD_MAX: usize = 16;
+/// Event overflows within [`OVERFLOWS_WITHIN`]: SLOW_CONSUMER.
+pub(super) const OVERFLOWS_MAX: usize = 3;
+/// See [`OVERFLOWS_MAX`].
+pub(super) const OVERFLOWS_WITHIN: Duration = Duration::from_secs(60);
+/// Behind for this long, because its socket was full: the client is told SLOW.
+pub(super) const SLOW_AFTER: Duration = Duration::from_secs(1);
+/// Well for this long after SLOW: it is told SLOW_CLEARED.
+pub(super) const SLOW_CLEARED_AFTER: Duration = Duration::from_secs(2);

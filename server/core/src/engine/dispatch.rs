@@ -1,0 +1,259 @@
+//! What leaves with the next flush: encoded records, shared by all who get them, and per connection the list of what to splice.
+//!
+//! Everything here lives from one flush to the next in buffers that are used again, so that a delivered record costs one list entry and
+//! one copy of its bytes.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use tickwire_proto::v1::{self, server_frame::Control};
+use tickwire_proto::wire::{Encoding, FrameWriter};
+
+use super::{ConnectionKey, FRAME_RECORDS_MAX, FrameKind, FrameRef, Sink};
+
+/// The lists of all connections, by slot.
+#[derive(Debug, Default)]
+pub(super) struct Dispatch {
+    /// Encoded records.
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+    controls: Vec<(Control, FrameKind)>,
+    lists: Vec<List>,
+    /// Slots that the next flush has to look at, each once.
+    touched: Vec<u32>,
+    /// One frame at a time.
+    frame: Vec<u8>,
+}
+
+/// One piece of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    next: u32,
+    start: u32,
+    end: u32,
+    part: Part,
+}
+
+/// The parts of a frame, in the order in which they are written and read. An item that belongs before what the frame already has begins
+/// the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Info,
+    Control,
+    Feed,
+    Update,
+}
+
+/// What one connection gets.
+#[derive(Clone, Copy, Debug)]
+struct List {
+    head: u32,
+    tail: u32,
+    /// Records in the list.
+    records: u32,
+    /// Whether records may go straight into the list: live, not blocked, not paused, nothing older waiting.
+    open: bool,
+    touched: bool,
+    encoding: Encoding,
+}
+
+/// Bytes of one encoded record.
+pub(super) type Record = Range<u32>;
+
+/// What writing a connection's frames came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    pub(super) records: u64,
+}
+
+impl Dispatch {
+    /// Prepares `slot` for a new connection.
+    pub(super) fn admit(&mut self, slot: u32, encoding: Encoding) {
+        let list = List { head: NONE, tail: NONE, records: 0, open: false, touched: false, encoding };
+        match self.lists.get_mut(slot as usize) {
+            // It may still be in `touched`, from its last connection.
+            Some(old) => *old = List { touched: old.touched, ..list },
+            None => self.lists.push(list),
+        }
+    }
+
+    /// Forgets what `slot` would have got.
+    pub(super) fn dismiss(&mut self, slot: u32) {
+        let list = &mut self.lists[slot as usize];
+        (list.head, list.tail, list.records, list.open) = (NONE, NONE, 0, false);
+    }
+
+    /// Encodes a record.
+    pub(super) fn store(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Record {
+        let start = self.bytes.len() as u32;
+        encode(&mut self.bytes);
+        start..self.bytes.len() as u32
+    }
+
+    /// Appends a piece to the list of `slot`.
+    pub(super) fn push(&mut self, slot: u32, part: Part, record: Record) {
+        let index = self.items.len() as u32;
+        self.items.push(Item { next: NONE, start: record.start, end: record.end, part });
+        let list = &mut self.lists[slot as usize];
+        if list.tail == NONE {
+            list.head = index;
+        } else {
+            self.items[list.tail as usize].next = index;
+        }
+        list.tail = index;
+        list.records += u32::from(part == Part::Update);
+        if !list.touched {
+            list.touched = true;
+            self.touched.push(slot);
+        }
+    }
+
+    /// Appends a control to the list of `slot`.
+    pub(super) fn push_control(&mut self, slot: u32, control: Control) {
+        let index = self.controls.len() as u32;
+        let kind = kind_of(&control);
+        self.controls.push((control, kind));
+        self.push(slot, Part::Control, index..index);
+    }
+
+    /// Makes the next flush look at `slot`.
+    pub(super) fn touch(&mut self, slot: u32) {
+        let list = &mut self.lists[slot as usize];
+        if !list.touched {
+            list.touched = true;
+            self.touched.push(slot);
+        }
+    }
+
+    pub(super) fn set_open(&mut self, slot: u32, open: bool) {
+        self.lists[slot as usize].open = open;
+    }
+
+    /// Whether `slot` takes a record right now, with fewer than `records_max` before it.
+    pub(super) fn takes(&self, slot: u32, records_max: usize) -> bool {
+        let list = &self.lists[slot as usize];
+        list.open && (list.records as usize) < records_max && self.bytes.len() < BYTES_MAX
+    }
+
+    /// Whether `slot`, open or not, has fewer than `records_max` records before the next.
+    pub(super) fn has_room(&self, slot: u32, records_max: usize) -> bool {
+        (self.lists[slot as usize].records as usize) < records_max && self.bytes.len() < BYTES_MAX
+    }
+
+    pub(super) fn records(&self, slot: u32) -> usize {
+        self.lists[slot as usize].records as usize
+    }
+
+    pub(super) fn encoding(&self, slot: u32) -> Encoding {
+        self.lists[slot as usize].encoding
+    }
+
+    pub(super) fn is_listed(&self, slot: u32) -> bool {
+        self.lists[slot as usize].head != NONE
+    }
+
+    pub(super) fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Takes the slots to look at. Each is touched again only after its [`Dispatch::release`].
+    pub(super) fn take_touched(&mut self, out: &mut Vec<u32>) {
+        out.append(&mut self.touched);
+    }
+
+    /// The flush is done with `slot`.
+    pub(super) fn release(&mut self, slot: u32) {
+        self.lists[slot as usize].touched = false;
+    }
+
+    /// Cuts the list of `slot` into frames and gives them to `sink`.
+    pub(super) fn write(&mut self, slot: u32, key: ConnectionKey, cseq: &mut u64, now_us: u64, sink: &mut dyn Sink) -> Written {
+        let list = &mut self.lists[slot as usize];
+        let (mut next, encoding) = (list.head, list.encoding);
+        (list.head, list.tail, list.records) = (NONE, NONE, 0);
+        let mut written = Written::default();
+        while next != NONE {
+            self.frame.clear();
+            *cseq += 1;
+            let mut writer = FrameWriter::begin(&mut self.frame, encoding, *cseq, now_us);
+            let (mut last, mut records) = (Part::Info, 0);
+            let mut control = None;
+            while let Some(item) = self.items.get(next as usize) {
+                let misplaced = item.part < last || (item.part == Part::Control && control.is_some());
+                if misplaced || (item.part == Part::Update && records == FRAME_RECORDS_MAX) {
+                    break;
+                }
+                last = item.part;
+                let record =
+                    &self.bytes[item.start as usize * usize::from(item.part != Part::Control)..][..(item.end - item.start) as usize];
+                match item.part {
+                    Part::Info => writer.info(record),
+                    Part::Feed => writer.feed(record),
+                    Part::Update => {
+                        writer.update(record);
+                        records += 1;
+                    }
+                    Part::Control => {
+                        control = self.controls.get(item.start as usize);
+                        if let Some((control, _)) = control {
+                            writer.control(control);
+                        }
+                    }
+                }
+                next = item.next;
+            }
+            writer.finish();
+            let token = match control {
+                Some((Control::Heartbeat(heartbeat), _)) if !heartbeat.token.is_empty() => Some(heartbeat.token.as_str()),
+                _ => None,
+            };
+            let kind = control.map_or(FrameKind::Data, |(_, kind)| *kind);
+            sink.frame(key, FrameRef { payload: &self.frame, kind, token });
+            written.frames += 1;
+            written.bytes += self.frame.len() as u64;
+            written.records += records as u64;
+        }
+        written
+    }
+
+    /// Empties the buffers after a flush. An outlier does not keep its memory.
+    pub(super) fn clear(&mut self) {
+        self.items.clear();
+        self.controls.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(BYTES_KEPT);
+        self.items.shrink_to(ITEMS_KEPT);
+    }
+}
+
+fn kind_of(control: &Control) -> FrameKind {
+    match control {
+        Control::Welcome(_) => FrameKind::Welcome,
+        Control::SubscribeAck(_) => FrameKind::SubscribeAck,
+        Control::SnapshotComplete(_) => FrameKind::SnapshotComplete,
+        Control::UnsubscribeAck(_) => FrameKind::UnsubscribeAck,
+        Control::Ack(_) => FrameKind::Ack,
+        Control::Heartbeat(_) => FrameKind::Heartbeat,
+        Control::Gap(_) => FrameKind::Gap,
+        Control::Notice(_) => FrameKind::Notice,
+        Control::Error(_) => FrameKind::Error,
+        Control::TokenExpiring(_) => FrameKind::TokenExpiring,
+        Control::Goodbye(_) => FrameKind::Goodbye,
+        Control::Pong(_) => FrameKind::Pong,
+    }
+}
+
+/// An error for a client, with the retry rule of its code.
+pub(super) fn error(request_id: u32, code: v1::ErrorCode, text: &str, retry_after_ms: Option<u32>) -> Control {
+    Control::Error(v1::Error { request_id, code: code as i32, text: text.into(), retry: code.retry() as i32, retry_after_ms })
+}
+
+const NONE: u32 = u32::MAX;
+/// Encoded records between two flushes. What would come beyond waits in the outboxes.
+const BYTES_MAX: usize = 64 << 20;
+/// Memory for encoded records that is kept from one flush to the next.
+const BYTES_KEPT: usize = 4 << 20;
+/// List entries that are kept from one flush to the next.
+const ITEMS_KEPT: usize = 1 << 18;

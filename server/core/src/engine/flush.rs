@@ -1,0 +1,301 @@
+//! What happens at a flush: timers, then for each touched connection what its outbox and its heartbeat add, then its frames.
+
+use alloc::vec::Vec;
+
+use tickwire_proto::time::Moment;
+use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
+use tickwire_proto::wire::{encode_feed, encode_update};
+
+use super::connection::{OVERFLOWS_WITHIN, Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
+use super::dispatch::{Dispatch, Part, Record, error};
+use super::outbox::{Turn, Waiting};
+use super::publish::{EVENT_RECORDS_MAX, gap, introduce};
+use super::rate::HEARTBEAT_WITHIN;
+use super::{Engine, FRAME_RECORDS_MAX, Sink, Written, end, millis, token};
+
+impl Engine {
+    /// Lists an answer, or keeps it until a blocked client takes data again.
+    pub(super) fn tell(&mut self, slot: u32, control: Control) {
+        let Some(connection) = self.roster.get_mut(slot).filter(|connection| connection.closing.is_none()) else { return };
+        if connection.blocked.is_none() {
+            self.dispatch.push_control(slot, control);
+            return;
+        }
+        self.dispatch.set_open(slot, false);
+        if !connection.outbox().answer(control) {
+            let text = "the client asks without reading the answers";
+            end(connection, &mut self.dispatch, slot, ErrorCode::SlowConsumer, error(0, ErrorCode::SlowConsumer, text, None), text);
+        }
+    }
+
+    /// Runs the timers that have come up.
+    pub(super) fn run_timers(&mut self, now: Moment) {
+        while let Some((at, slot)) = self.timers.pop(now) {
+            let Some(connection) = self.roster.get_mut(slot).filter(|connection| connection.armed == Some(at)) else { continue };
+            connection.armed = None;
+            self.on_time(now, slot);
+            // What is due is due now; the flush that follows moves the deadline, and then it is armed again.
+            self.dispatch.touch(slot);
+        }
+    }
+
+    fn on_time(&mut self, now: Moment, slot: u32) {
+        let Some(connection) = self.roster.get_mut(slot) else { return };
+        if connection.expiry.is_some_and(|expiry| expiry.at <= now) {
+            return self.end(slot, ErrorCode::AuthExpired, "the token has expired");
+        }
+        match (connection.phase, connection.blocked) {
+            (_, Some(since)) if since.max(connection.progress) + self.config.stalled_max <= now => {
+                return self.end(slot, ErrorCode::SlowConsumer, "the client did not take data");
+            }
+            (Phase::Greeting { until }, _) if until <= now => {
+                return self.end(slot, ErrorCode::HelloTimeout, "no Hello came in time");
+            }
+            _ => {}
+        }
+        let mut expires_in = None;
+        if let Some(expiry) = connection.expiry.as_mut().filter(|expiry| expiry.warn_at.is_some_and(|warn| warn <= now)) {
+            expiry.warn_at = None;
+            expires_in = Some(expiry.at.since(now));
+        }
+        let cleared = connection.well.is_some_and(|since| since + SLOW_CLEARED_AFTER <= now);
+        if cleared {
+            connection.slow = false;
+            connection.well = None;
+        }
+        if let Some(span) = expires_in {
+            self.tell(slot, Control::TokenExpiring(v1::TokenExpiring { in_ms: millis(span) }));
+        }
+        if cleared {
+            self.tell(slot, notice(v1::NoticeKind::SlowCleared, "the link keeps up again"));
+        }
+    }
+
+    /// The socket has room again: what waited in order comes first, then the newest states, longest dirty first.
+    pub(super) fn unblock(&mut self, now: Moment, slot: u32) {
+        let Some(connection) = self.roster.get_mut(slot).filter(|connection| connection.closing.is_none()) else { return };
+        if connection.blocked.take().is_none() {
+            return;
+        }
+        self.stats.slow -= 1;
+        connection.progress = now;
+        let answers = connection.outbox.as_mut().map(|outbox| outbox.take_controls()).unwrap_or_default();
+        let slow = !connection.slow && connection.behind.is_some_and(|since| now.since(since) >= SLOW_AFTER);
+        connection.slow |= slow;
+        if slow {
+            self.dispatch.push_control(slot, notice(v1::NoticeKind::Slow, "the link is slow: fewer records, each of them the newest"));
+        }
+        for answer in answers {
+            self.dispatch.push_control(slot, answer);
+        }
+        self.release(now, slot);
+        self.dispatch.touch(slot);
+    }
+
+    /// Lists what waited in order: losses, events, infos, feeds.
+    pub(super) fn release(&mut self, now: Moment, slot: u32) {
+        let Self { roster, dispatch, book, feeds, stats, .. } = self;
+        let Some(connection) = roster.get_mut(slot).filter(|connection| connection.is_live() && connection.blocked.is_none()) else {
+            return;
+        };
+        if core::mem::take(&mut connection.feeds_due) {
+            for state in feeds.iter() {
+                let record = dispatch.store(|out| encode_feed(connection.encoding, state, out));
+                dispatch.push(slot, Part::Feed, record);
+            }
+        }
+        connection.overflows.retain(|at| now.since(*at) < OVERFLOWS_WITHIN);
+        let Some(outbox) = connection.outbox.as_mut() else { return };
+        let (gaps, waiting) = (outbox.take_gaps(), outbox.take_waiting());
+        for (id, first, last) in gaps {
+            if introduce(connection, dispatch, book, slot, id) {
+                stats.gaps += 1;
+                dispatch.push_control(slot, gap(id, first, last));
+            }
+        }
+        for item in waiting {
+            let encoding = connection.encoding;
+            match item {
+                Waiting::Event(event) => {
+                    if introduce(connection, dispatch, book, slot, event.instrument) {
+                        let record = dispatch.store(|out| out.extend_from_slice(event.record(encoding)));
+                        dispatch.push(slot, Part::Update, record);
+                    }
+                }
+                Waiting::State { instrument, record, .. } => {
+                    if introduce(connection, dispatch, book, slot, instrument) {
+                        let record = dispatch.store(|out| out.extend_from_slice(&record));
+                        dispatch.push(slot, Part::Update, record);
+                    }
+                }
+                Waiting::Info { instrument, .. } => {
+                    if let Some(subscription) = connection.subscription(instrument) {
+                        subscription.told = false;
+                    }
+                    introduce(connection, dispatch, book, slot, instrument);
+                }
+                Waiting::Feed(record) => {
+                    let record = dispatch.store(|out| out.extend_from_slice(&record));
+                    dispatch.push(slot, Part::Feed, record);
+                }
+            }
+        }
+        connection.tidy();
+    }
+
+    /// Adds to the list of a connection what it can take now: what waited, dirty instruments, a heartbeat.
+    pub(super) fn fill(&mut self, now: Moment, slot: u32) {
+        let Some(connection) = self.roster.get(slot).filter(|connection| connection.is_live() && connection.blocked.is_none()) else {
+            return;
+        };
+        let waits = connection.feeds_due || connection.outbox.as_deref().is_some_and(|outbox| outbox.has_waiting());
+        let paused = connection.paused;
+        if waits {
+            self.release(now, slot);
+        }
+        if self.synced && !paused {
+            self.take_turns(slot);
+        }
+        self.beat(now, slot);
+    }
+
+    /// Lists the newest state of dirty instruments, longest dirty first, as many as fit.
+    fn take_turns(&mut self, slot: u32) {
+        let Self { roster, dispatch, book, stats, scratch, .. } = self;
+        let Some(connection) = roster.get_mut(slot) else { return };
+        let bytes_max = if connection.behind.is_some() { SLOW_BYTES_MAX } else { u32::MAX };
+        let mut updates: Vec<Record> = core::mem::take(&mut scratch.encoded[0]);
+        updates.clear();
+        let (mut bytes, mut instruments) = (0, 0);
+        while dispatch.records(slot) + updates.len().max(instruments) < FRAME_RECORDS_MAX && bytes < bytes_max {
+            let Some((turn, pending)) = connection.outbox.as_mut().and_then(|outbox| outbox.next_turn()) else { break };
+            let id = match turn {
+                Turn::Instrument(id) => id,
+                Turn::Complete { request_id } => {
+                    list(dispatch, slot, &mut updates);
+                    dispatch.push_control(slot, Control::SnapshotComplete(v1::SnapshotComplete { request_id }));
+                    // The client has a resume token as soon as it has something to resume.
+                    connection.heartbeat_due |= !core::mem::replace(&mut connection.beaten, true);
+                    continue;
+                }
+            };
+            // All infos of a frame come before its updates, so that the images of a snapshot share frames.
+            let Some(instrument) = book.get(id).filter(|_| introduce(connection, dispatch, book, slot, id)) else { continue };
+            instruments += 1;
+            scratch.records.clear();
+            pending.records(instrument, &mut scratch.records);
+            for record in &scratch.records {
+                let range = dispatch.store(|out| encode_update(connection.encoding, record, instrument.naming(), out));
+                bytes += range.end - range.start;
+                stats.updates_conflated += u64::from(record.merged);
+                updates.push(range);
+            }
+        }
+        list(dispatch, slot, &mut updates);
+        scratch.encoded[0] = updates;
+        connection.tidy();
+    }
+
+    /// Lists a heartbeat if one is due.
+    fn beat(&mut self, now: Moment, slot: u32) {
+        let Some(connection) = self.roster.get(slot) else { return };
+        let silent = !self.dispatch.is_listed(slot) && connection.last_written + connection.heartbeat <= now;
+        if !silent && !connection.heartbeat_due && connection.last_heartbeat + HEARTBEAT_WITHIN > now {
+            return;
+        }
+        let token = self.watermark(slot).map(|seq| token::write(&self.epoch, seq)).unwrap_or_default();
+        self.dispatch.push_control(slot, Control::Heartbeat(v1::Heartbeat { token }));
+        self.list_feeds(slot);
+        if let Some(connection) = self.roster.get_mut(slot) {
+            connection.heartbeat_due = false;
+            connection.last_heartbeat = now;
+        }
+    }
+
+    /// Lists the health of every feed.
+    pub(super) fn list_feeds(&mut self, slot: u32) {
+        let encoding = self.dispatch.encoding(slot);
+        for state in &self.feeds {
+            let record = self.dispatch.store(|out| encode_feed(encoding, state, out));
+            self.dispatch.push(slot, Part::Feed, record);
+        }
+    }
+
+    /// Everything at or below this position has been given to the client, or superseded. Costs one visit per subscription.
+    fn watermark(&self, slot: u32) -> Option<u64> {
+        let connection = self.roster.get(slot).filter(|_| self.synced)?;
+        let lanes =
+            connection.subscriptions.iter().filter_map(|subscription| self.lanes.get(subscription.lane).first_seq(subscription.trades));
+        let outbox = connection.outbox.as_deref().and_then(|outbox| outbox.first_seq());
+        match lanes.chain(outbox).min() {
+            Some(untold) => untold.checked_sub(1).map(|told| told.min(self.position.unwrap_or(0))),
+            None => self.position,
+        }
+    }
+
+    /// Writes the list of a connection and settles how it stands.
+    pub(super) fn write(&mut self, now: Moment, slot: u32, sink: &mut dyn Sink) {
+        self.dispatch.release(slot);
+        let now_us = self.unix_us(now);
+        let Some(connection) = self.roster.get_mut(slot) else { return };
+        let key = connection.key;
+        if self.dispatch.is_listed(slot) {
+            let written = self.dispatch.write(slot, key, &mut connection.cseq, now_us, sink);
+            self.stats.frames_sent += written.frames;
+            self.stats.frame_bytes += written.bytes;
+            self.stats.records_sent += written.records;
+            connection.last_written = now;
+            if sink.commit(key) == Written::Blocked && connection.blocked.is_none() {
+                connection.blocked = Some(now);
+                connection.behind.get_or_insert(now);
+                connection.well = None;
+                self.stats.slow += 1;
+            }
+        }
+        if let Some((code, text)) = connection.closing.take() {
+            self.stats.closed += 1;
+            sink.close(key, code, &text);
+            self.forget(slot);
+            return;
+        }
+        connection.tidy();
+        let idle = connection.blocked.is_none() && !connection.has_work(self.synced);
+        if idle {
+            connection.behind = None;
+            if connection.slow {
+                connection.well.get_or_insert(now);
+            }
+        }
+        self.dispatch.set_open(slot, connection.is_open());
+        if connection.has_work(self.synced) {
+            self.dispatch.touch(slot);
+        }
+        self.rearm(slot);
+    }
+
+    /// Forgets a connection and all that it subscribed to.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let Some(connection) = self.roster.remove(slot) else { return };
+        self.stats.slow -= u64::from(connection.blocked.is_some());
+        self.dispatch.dismiss(slot);
+        for subscription in &connection.subscriptions {
+            self.leave_lane(subscription);
+        }
+        self.stats.subscriptions -= connection.subscriptions.len() as u64;
+    }
+}
+
+fn list(dispatch: &mut Dispatch, slot: u32, updates: &mut Vec<Record>) {
+    for record in updates.drain(..) {
+        dispatch.push(slot, Part::Update, record);
+    }
+}
+
+fn notice(kind: v1::NoticeKind, text: &str) -> Control {
+    Control::Notice(v1::Notice { kind: kind as i32, text: text.into() })
+}
+
+/// Bytes of records that a client gets in one flush while it is behind: small enough that the last of them is still fresh when it
+/// arrives, large enough to share a write.
+const SLOW_BYTES_MAX: u32 = 8 << 10;
+const _: () = assert!(EVENT_RECORDS_MAX > FRAME_RECORDS_MAX);

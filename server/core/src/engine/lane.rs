@@ -1,0 +1,213 @@
+//! Lanes: one instrument at one rate, shared by all its subscribers. A silent lane costs nothing; a busy one has one timer.
+
+use alloc::collections::BinaryHeap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use tickwire_proto::time::Moment;
+
+use super::events::Event;
+use super::pending::Pending;
+use super::rate::RateClass;
+use crate::batch::InstrumentId;
+
+/// All lanes of a shard, and when they speak.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    slab: Vec<Lane>,
+    free: Vec<u32>,
+    /// At most one entry per lane.
+    timers: BinaryHeap<Reverse<(Moment, u32)>>,
+    /// Lanes that speak with the next flush. At most one entry per lane.
+    due: Vec<u32>,
+    /// Lanes with subscribers.
+    pub(super) live: u64,
+}
+
+/// One lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) instrument: InstrumentId,
+    class: RateClass,
+    pub(super) subscribers: Vec<Subscriber>,
+    /// Subscribers that asked for trades. Without any, trades are not kept.
+    trades_wanted: u32,
+    pub(super) pending: Pending,
+    /// Trades since the last record. At most [`LANE_TRADES_MAX`]; the oldest goes first, into `trades_lost`.
+    pub(super) trades: Vec<Arc<Event>>,
+    /// First and last position of trades that found no room.
+    pub(super) trades_lost: Option<(u64, u64)>,
+    /// When it spoke last.
+    left: Option<Moment>,
+    /// The time of its entry in `timers` or `due`.
+    scheduled: Option<Moment>,
+}
+
+/// One subscriber of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscriber {
+    pub(super) slot: u32,
+    pub(super) trades: bool,
+}
+
+impl Lanes {
+    /// Opens a lane without subscribers.
+    pub(super) fn open(&mut self, instrument: InstrumentId, class: RateClass) -> u32 {
+        self.live += 1;
+        let lane = Lane {
+            instrument,
+            class,
+            subscribers: Vec::new(),
+            trades_wanted: 0,
+            pending: Pending::default(),
+            trades: Vec::new(),
+            trades_lost: None,
+            left: None,
+            scheduled: None,
+        };
+        if let Some(index) = self.free.pop() {
+            self.slab[index as usize] = lane;
+            return index;
+        }
+        self.slab.push(lane);
+        self.slab.len() as u32 - 1
+    }
+
+    /// Adds a subscriber and returns its position.
+    pub(super) fn join(&mut self, index: u32, subscriber: Subscriber) -> u32 {
+        let lane = &mut self.slab[index as usize];
+        lane.trades_wanted += u32::from(subscriber.trades);
+        lane.subscribers.push(subscriber);
+        lane.subscribers.len() as u32 - 1
+    }
+
+    /// Removes the subscriber at `position`. Returns the one that took its place, and whether the lane has closed.
+    pub(super) fn leave(&mut self, index: u32, position: u32) -> (Option<Subscriber>, bool) {
+        let lane = &mut self.slab[index as usize];
+        let gone = lane.subscribers.swap_remove(position as usize);
+        lane.trades_wanted -= u32::from(gone.trades);
+        if lane.trades_wanted == 0 {
+            lane.trades.clear();
+            lane.trades_lost = None;
+        }
+        let closed = lane.subscribers.is_empty();
+        if closed {
+            self.live -= 1;
+            let lane = &mut self.slab[index as usize];
+            lane.forget();
+            // With an entry still in the timers it is freed when that comes up.
+            if lane.scheduled.is_none() {
+                self.free.push(index);
+            }
+            return (None, true);
+        }
+        (self.slab[index as usize].subscribers.get(position as usize).copied(), false)
+    }
+
+    pub(super) fn get(&self, index: u32) -> &Lane {
+        &self.slab[index as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> &mut Lane {
+        &mut self.slab[index as usize]
+    }
+
+    /// Makes sure that a lane with something to tell has a time.
+    pub(super) fn schedule(&mut self, now: Moment, index: u32) {
+        let lane = &mut self.slab[index as usize];
+        if lane.scheduled.is_some() {
+            return;
+        }
+        let due = lane.class.due(now, lane.left);
+        lane.scheduled = Some(due);
+        if due <= now {
+            self.due.push(index);
+        } else {
+            self.timers.push(Reverse((due, index)));
+        }
+    }
+
+    /// Appends the lanes whose time has come and that have something to tell.
+    pub(super) fn take_due(&mut self, now: Moment, out: &mut Vec<u32>) {
+        while let Some(Reverse((due, index))) = self.timers.peek().copied().filter(|Reverse((due, _))| *due <= now) {
+            self.timers.pop();
+            if self.slab[index as usize].scheduled == Some(due) {
+                self.due.push(index);
+            }
+        }
+        let mut due = core::mem::take(&mut self.due);
+        for index in due.drain(..) {
+            let lane = &mut self.slab[index as usize];
+            lane.scheduled = None;
+            if lane.subscribers.is_empty() {
+                self.free.push(index);
+            } else if lane.has_news() {
+                // An event may have made it speak in the meantime: its interval began anew.
+                if lane.class.due(now, lane.left) <= now { out.push(index) } else { self.schedule(now, index) }
+            }
+        }
+        // `schedule` pushes into `timers` only here; the buffer goes back.
+        if self.due.is_empty() {
+            self.due = due;
+        }
+    }
+
+    /// Whether a lane speaks with the next flush.
+    pub(super) fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// When the next lane speaks, of those that wait.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.timers.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// Forgets what all lanes have to tell.
+    pub(super) fn forget_all(&mut self) {
+        self.slab.iter_mut().for_each(Lane::forget);
+    }
+}
+
+impl Lane {
+    pub(super) const fn wants_trades(&self) -> bool {
+        self.trades_wanted > 0
+    }
+
+    /// Keeps a trade until the lane speaks.
+    pub(super) fn keep_trade(&mut self, trade: &Arc<Event>) {
+        if self.trades.len() >= LANE_TRADES_MAX {
+            let lost = self.trades.remove(0).seq;
+            self.trades_lost = Some(self.trades_lost.map_or((lost, lost), |(first, _)| (first, lost)));
+        }
+        self.trades.push(trade.clone());
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.pending.is_empty() || !self.trades.is_empty()
+    }
+
+    /// Takes what there is to tell, at `now`. The trades stay until [`Lane::forget`], so that their buffer is used again.
+    pub(super) fn speak(&mut self, now: Moment) -> Pending {
+        self.left = Some(now);
+        core::mem::take(&mut self.pending)
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.pending = Pending::default();
+        self.trades.clear();
+        self.trades_lost = None;
+    }
+
+    /// Position of the oldest thing it has not told.
+    pub(super) fn first_seq(&self, trades: bool) -> Option<u64> {
+        let oldest = self.trades_lost.map(|(first, _)| first).or_else(|| self.trades.first().map(|trade| trade.seq)).filter(|_| trades);
+        match (self.pending.first_seq, oldest) {
+            (Some(state), Some(trade)) => Some(state.min(trade)),
+            (state, trade) => state.or(trade),
+        }
+    }
+}
+
+/// Trades that a lane keeps between two records. The oldest beyond become a Gap.
+const LANE_TRADES_MAX: usize = 256;

@@ -1,0 +1,198 @@
+//! What one subscriber still has to be told because it cannot take data now: marks per instrument, and a bounded queue of events.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+use tickwire_proto::v1::server_frame::Control;
+
+use super::events::Event;
+use super::pending::Pending;
+use crate::batch::InstrumentId;
+
+/// Exists only while there is something in it. Bounded by the subscription, never by how slow the subscriber is.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// Instruments that it has not been told the newest state of.
+    dirty: HashMap<InstrumentId, Pending>,
+    /// The dirty ones, longest dirty first, and the ends of snapshots between them.
+    turns: VecDeque<Turn>,
+    /// Events that could not be written, in order. At most `EngineConfig::events_waiting_max`; more become gaps.
+    waiting: VecDeque<Waiting>,
+    /// Losses to report, at most one per instrument: first and last position lost.
+    gaps: Vec<(InstrumentId, u64, u64)>,
+    /// Answers that could not be written. At most [`CONTROLS_MAX`].
+    controls: VecDeque<Control>,
+}
+
+/// What comes next, when the subscriber takes data again.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// The newest state of this instrument, if it is still dirty.
+    Instrument(InstrumentId),
+    /// The images before this one answered a Subscribe.
+    Complete { request_id: u32 },
+}
+
+/// Something that must not be merged.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Event(Arc<Event>),
+    /// The state before an event, as it was then.
+    State {
+        instrument: InstrumentId,
+        seq: u64,
+        record: Box<[u8]>,
+    },
+    /// An instrument's info has changed, at this position.
+    Info {
+        instrument: InstrumentId,
+        seq: u64,
+    },
+    /// A feed has changed its health.
+    Feed(Box<[u8]>),
+}
+
+/// What did not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overflow {
+    /// Everything fits.
+    None,
+    /// Single trades were dropped and are reported as gaps.
+    Trades,
+    /// Events were dropped and are reported as gaps. Their instruments need infos and images again, and feeds have to be told again.
+    Events,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty() && self.waiting.is_empty() && self.gaps.is_empty() && self.controls.is_empty()
+    }
+
+    pub(super) fn has_turns(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.gaps.is_empty()
+    }
+
+    /// Merges what `instrument` has to tell. The first mark decides its turn.
+    pub(super) fn mark(&mut self, instrument: InstrumentId, pending: &Pending) {
+        match self.dirty.get_mut(&instrument) {
+            Some(known) => known.merge(pending),
+            None => {
+                self.dirty.insert(instrument, *pending);
+                self.turns.push_back(Turn::Instrument(instrument));
+            }
+        }
+    }
+
+    /// Ends a snapshot after all that is dirty now.
+    pub(super) fn end_snapshot(&mut self, request_id: u32) {
+        self.turns.push_back(Turn::Complete { request_id });
+    }
+
+    /// Takes the marks of `instrument`, out of turn.
+    pub(super) fn settle(&mut self, instrument: InstrumentId) -> Option<Pending> {
+        self.dirty.remove(&instrument)
+    }
+
+    /// Takes the next turn; one whose instrument is no longer dirty is passed over.
+    pub(super) fn next_turn(&mut self) -> Option<(Turn, Pending)> {
+        while let Some(turn) = self.turns.pop_front() {
+            match turn {
+                Turn::Complete { .. } => return Some((turn, Pending::default())),
+                Turn::Instrument(instrument) => {
+                    if let Some(pending) = self.dirty.remove(&instrument) {
+                        return Some((turn, pending));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Queues something that must not be merged, at most `waiting_max` of them.
+    pub(super) fn wait(&mut self, item: Waiting, waiting_max: usize) -> Overflow {
+        if self.waiting.len() < waiting_max {
+            self.waiting.push_back(item);
+            return Overflow::None;
+        }
+        let is_trade = |item: &Waiting| matches!(item, Waiting::Event(event) if event.trade);
+        let only_trades = self.waiting.iter().any(is_trade);
+        let mut kept = VecDeque::new();
+        for old in core::mem::take(&mut self.waiting).into_iter().chain([item]) {
+            match &old {
+                Waiting::Event(event) if event.trade || !only_trades => self.lose(event.instrument, event.seq, event.seq),
+                Waiting::State { instrument, seq, .. } | Waiting::Info { instrument, seq } if !only_trades => {
+                    self.lose(*instrument, *seq, *seq);
+                }
+                _ if only_trades => kept.push_back(old),
+                _ => {}
+            }
+        }
+        self.waiting = kept;
+        if only_trades { Overflow::Trades } else { Overflow::Events }
+    }
+
+    /// Notes a loss to report.
+    pub(super) fn lose(&mut self, instrument: InstrumentId, first: u64, last: u64) {
+        match self.gaps.iter_mut().find(|(id, ..)| *id == instrument) {
+            Some((_, from, to)) => (*from, *to) = ((*from).min(first), (*to).max(last)),
+            None => self.gaps.push((instrument, first, last)),
+        }
+    }
+
+    /// Queues an answer. Returns whether there was room.
+    pub(super) fn answer(&mut self, control: Control) -> bool {
+        let room = self.controls.len() < CONTROLS_MAX;
+        if room {
+            self.controls.push_back(control);
+        }
+        room
+    }
+
+    pub(super) fn take_controls(&mut self) -> VecDeque<Control> {
+        core::mem::take(&mut self.controls)
+    }
+
+    pub(super) fn gaps(&self) -> &[(InstrumentId, u64, u64)] {
+        &self.gaps
+    }
+
+    pub(super) fn take_gaps(&mut self) -> Vec<(InstrumentId, u64, u64)> {
+        core::mem::take(&mut self.gaps)
+    }
+
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Waiting> {
+        core::mem::take(&mut self.waiting)
+    }
+
+    /// Forgets an instrument that is no longer subscribed to.
+    pub(super) fn forget(&mut self, instrument: InstrumentId) {
+        self.dirty.remove(&instrument);
+        self.gaps.retain(|(id, ..)| *id != instrument);
+        self.waiting.retain(|item| match item {
+            Waiting::Event(event) => event.instrument != instrument,
+            Waiting::State { instrument: id, .. } | Waiting::Info { instrument: id, .. } => *id != instrument,
+            Waiting::Feed(_) => true,
+        });
+    }
+
+    /// Position of the oldest thing that was not told.
+    pub(super) fn first_seq(&self) -> Option<u64> {
+        let dirty = self.dirty.values().filter_map(|pending| pending.first_seq);
+        let waiting = self.waiting.iter().filter_map(|item| match item {
+            Waiting::Event(event) => Some(event.seq),
+            Waiting::State { seq, .. } => Some(*seq),
+            Waiting::Info { .. } | Waiting::Feed(_) => None,
+        });
+        dirty.chain(waiting).chain(self.gaps.iter().map(|(_, first, _)| *first)).min()
+    }
+}
+
+/// Answers that wait for a blocked client. With more it has stopped reading while it goes on asking: SLOW_CONSUMER.
+const CONTROLS_MAX: usize = 64;

@@ -1,0 +1,97 @@
+//! What somebody has not been told yet about one instrument: a mask over its newest image, exact extremes and counts.
+
+use alloc::vec::Vec;
+
+use tickwire_proto::image::{Changed, Kind};
+use tickwire_proto::v1::{self, UpdateFlag, update::Body};
+
+use super::book::Instrument;
+
+/// Changes since the last record, of a fixed size whatever their number.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pending {
+    changed: Changed,
+    /// Inputs merged so far, by kind.
+    inputs: [u32; Kind::ALL.len()],
+    /// Lowest and highest `last` among the inputs.
+    extremes: Option<(i64, i64)>,
+    /// Position of the oldest input that has not been told. The resume token stays below it.
+    pub(super) first_seq: Option<u64>,
+}
+
+impl Pending {
+    /// Everything of an instrument, for somebody who does not hold it yet.
+    pub(super) fn images(instrument: &Instrument) -> Self {
+        Self { changed: Changed::images(instrument.kinds_seen), ..Self::default() }
+    }
+
+    /// Everything of an instrument, for somebody who may hold what is no longer true. `first_seq` keeps the resume token below it.
+    pub(super) fn replaced(instrument: &Instrument, first_seq: u64) -> Self {
+        Self { changed: Changed::replaced(instrument.kinds_seen), first_seq: Some(first_seq), ..Self::default() }
+    }
+
+    /// Adds one input.
+    pub(super) fn add(&mut self, kind: Kind, changed: &Changed, last: Option<i64>, seq: u64) {
+        self.changed.merge(changed);
+        self.inputs[kind.index()] = self.inputs[kind.index()].saturating_add(1);
+        self.widen(last.map(|last| (last, last)));
+        self.hold(Some(seq));
+    }
+
+    /// Adds what a later time left untold.
+    pub(super) fn merge(&mut self, later: &Self) {
+        self.changed.merge(&later.changed);
+        for (mine, theirs) in self.inputs.iter_mut().zip(later.inputs) {
+            *mine = mine.saturating_add(theirs);
+        }
+        self.widen(later.extremes);
+        self.hold(later.first_seq);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    /// Appends the records that tell it, with the newest values.
+    pub(super) fn records(&self, instrument: &Instrument, records: &mut Vec<v1::Update>) {
+        let start = records.len();
+        let mut counts = [0_u32; Kind::ALL.len()];
+        instrument.image.records(&self.changed, |kind, mut record| {
+            counts[kind.index()] += 1;
+            record.id = instrument.info.id;
+            record.seq = instrument.seq.unwrap_or(0);
+            record.ts_event_us = instrument.ts_us[kind.index()];
+            records.push(record);
+        });
+        let mut told = [false; Kind::ALL.len()];
+        for record in &mut records[start..] {
+            let Some(kind) = record.body.as_ref().and_then(Kind::of) else { continue };
+            // Several bars leave as several records: what they merged is counted once.
+            if core::mem::replace(&mut told[kind.index()], true) {
+                continue;
+            }
+            record.merged = self.inputs[kind.index()].saturating_sub(counts[kind.index()]);
+            if record.merged > 0 {
+                record.flags |= UpdateFlag::Conflated as u32;
+            }
+            if let (Some(Body::Quote(quote)), Some((low, high)), true) = (&mut record.body, self.extremes, record.merged > 0) {
+                quote.interval_low = Some(low);
+                quote.interval_high = Some(high);
+            }
+        }
+    }
+
+    fn widen(&mut self, other: Option<(i64, i64)>) {
+        self.extremes = match (self.extremes, other) {
+            (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
+            (mine, theirs) => mine.or(theirs),
+        };
+    }
+
+    fn hold(&mut self, seq: Option<u64>) {
+        self.first_seq = match (self.first_seq, seq) {
+            (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
+    }
+}

@@ -1,0 +1,452 @@
+//! From the book to subscribers: what an entry of a batch means to those who subscribe.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use tickwire_proto::image::Kind;
+use tickwire_proto::time::Moment;
+use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, server_frame::Control, update::Body};
+use tickwire_proto::wire::{Encoding, encode_feed, encode_info, encode_update};
+
+use super::book::{Book, Instrument, NO_LANE, Nature};
+use super::connection::{Connection, OVERFLOWS_MAX, OVERFLOWS_WITHIN};
+use super::dispatch::{Dispatch, Part, error};
+use super::events::Event;
+use super::outbox::{Overflow, Waiting};
+use super::pending::Pending;
+use super::{Engine, EngineConfig, end};
+use crate::batch::InstrumentId;
+
+impl Engine {
+    /// A new life of the log, or the same log read again from a checkpoint.
+    pub(super) fn reset(&mut self, epoch: &str) {
+        self.restarted |= self.synced;
+        self.synced = false;
+        if self.epoch != epoch {
+            // Subscribers hold images that no position of the new log can be compared with.
+            for (_, connection) in self.roster.iter_mut() {
+                connection.foreign = connection.is_live();
+                connection.resume = None;
+            }
+        }
+        self.epoch = epoch.to_string();
+        self.position = None;
+        self.book.reset();
+        self.lanes.forget_all();
+        self.ring.clear();
+    }
+
+    /// The book is complete: subscribers of an earlier life get images, held subscribes their answers.
+    pub(super) fn sync(&mut self, now: Moment) {
+        self.synced = true;
+        let restarted = core::mem::take(&mut self.restarted);
+        for slot in self.roster.slots() {
+            if restarted {
+                self.start_over(slot);
+            }
+            self.answer_held(now, slot);
+        }
+    }
+
+    fn start_over(&mut self, slot: u32) {
+        let Some(connection) = self.roster.get_mut(slot).filter(|connection| !connection.subscriptions.is_empty()) else { return };
+        let foreign = core::mem::take(&mut connection.foreign);
+        let mut subscriptions = core::mem::take(&mut connection.subscriptions);
+        for subscription in &mut subscriptions {
+            subscription.told = false;
+            if let Some(instrument) = self.book.get(subscription.instrument) {
+                connection.outbox().mark(subscription.instrument, &Pending::replaced(instrument, 0));
+            }
+        }
+        connection.subscriptions = subscriptions;
+        self.dispatch.set_open(slot, false);
+        self.dispatch.touch(slot);
+        if foreign {
+            // The client drops its positions: what follows may be numbered lower than what it holds.
+            self.tell(slot, error(0, ErrorCode::ResumeExpired, "the log was reset; images follow", None));
+        }
+    }
+
+    /// A new instrument joins the patterns that name it; a known one gets its new scales after the last record at the old ones.
+    pub(super) fn announce(&mut self, now: Moment, info: &v1::InstrumentInfo) {
+        let known = self.book.get(InstrumentId(info.id)).filter(|instrument| instrument.info != *info).map(Instrument::lanes);
+        if let Some(lanes) = known.filter(|_| self.synced) {
+            for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
+                self.speak(now, lane, EVENT_RECORDS_MAX);
+                self.settle(now, lane);
+            }
+        }
+        let new = self.book.announce(info);
+        match (known, new) {
+            (Some(lanes), _) if self.synced => self.tell_info(now, InstrumentId(info.id), lanes),
+            (_, Some(id)) => self.join_patterns(id),
+            _ => {}
+        }
+    }
+
+    fn tell_info(&mut self, now: Moment, id: InstrumentId, lanes: [u32; super::RATE_CLASSES_MS.len()]) {
+        let Self { book, lanes: all, dispatch, roster, config, .. } = self;
+        let Some(instrument) = book.get(id) else { return };
+        let records =
+            [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| encode_info(encoding, &instrument.info, out)));
+        for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
+            for subscriber in &all.get(lane).subscribers {
+                let slot = subscriber.slot;
+                let Some(connection) = roster.get_mut(slot).filter(|connection| connection.is_live()) else { continue };
+                if is_straight(connection, dispatch, slot) {
+                    if let Some(subscription) = connection.subscription(id) {
+                        subscription.told = true;
+                    }
+                    dispatch.push(slot, Part::Info, records[connection.encoding as usize].clone());
+                } else {
+                    let waiting = Waiting::Info { instrument: id, seq: instrument.seq.unwrap_or(0) };
+                    wait(connection, dispatch, book, config, now, slot, waiting);
+                }
+            }
+        }
+    }
+
+    /// Applies an update and tells it in the way of its nature.
+    pub(super) fn update(&mut self, now: Moment, update: &v1::Update) {
+        let id = InstrumentId(update.id);
+        let Some(instrument) = self.book.get_mut(id) else { return };
+        if instrument.seq.is_some_and(|newest| update.seq < newest) {
+            return;
+        }
+        self.stats.updates_applied += 1;
+        self.position = self.position.max(Some(update.seq));
+        let nature = instrument.nature(update);
+        if !self.synced {
+            self.catch_up(id, nature, update);
+            return;
+        }
+        match nature {
+            Nature::State => {
+                let Some((kind, changed)) = instrument.take(update) else { return };
+                let last = match &update.body {
+                    Some(Body::Quote(quote)) => quote.last,
+                    _ => None,
+                };
+                for lane in instrument.lanes().into_iter().filter(|lane| *lane != NO_LANE) {
+                    self.lanes.get_mut(lane).pending.add(kind, &changed, last, update.seq);
+                    self.lanes.schedule(now, lane);
+                }
+            }
+            Nature::Trade => {
+                instrument.take(update);
+                instrument.trade_seq = Some(update.seq);
+                let mut shared = None;
+                for lane in instrument.lanes().into_iter().filter(|lane| *lane != NO_LANE) {
+                    if self.lanes.get(lane).wants_trades() {
+                        let trade = shared.get_or_insert_with(|| Event::new(update, instrument.naming(), true));
+                        self.lanes.get_mut(lane).keep_trade(trade);
+                        self.lanes.schedule(now, lane);
+                    }
+                }
+            }
+            Nature::Event => self.publish(now, id, update),
+        }
+    }
+
+    /// Before the book is complete nobody is told, but events are kept for those who come back.
+    fn catch_up(&mut self, id: InstrumentId, nature: Nature, update: &v1::Update) {
+        let Some(instrument) = self.book.get_mut(id) else { return };
+        instrument.take(update);
+        if nature == Nature::Trade {
+            instrument.trade_seq = Some(update.seq);
+        } else if update.flags & UpdateFlag::Image as u32 != 0 {
+            // An image of a checkpoint may stand for events that are not known here.
+            instrument.event_seq = Some(update.seq);
+            self.ring.raise_floor(update.seq);
+        } else if nature == Nature::Event {
+            instrument.event_seq = Some(update.seq);
+            self.ring.push(Event::new(&as_event(update), instrument.naming(), false));
+        }
+    }
+
+    /// Tells an event: in every lane of the instrument first the pending state as it was before, then the event.
+    fn publish(&mut self, now: Moment, id: InstrumentId, update: &v1::Update) {
+        let Some(lanes) = self.book.get(id).map(Instrument::lanes) else { return };
+        // The halt leaves behind the last quote: a trader sees the price it stopped at.
+        for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
+            self.speak(now, lane, EVENT_RECORDS_MAX);
+            self.settle(now, lane);
+        }
+        let Self { book, lanes: all, dispatch, roster, config, ring, .. } = self;
+        let Some(instrument) = book.get_mut(id) else { return };
+        instrument.take(update);
+        instrument.event_seq = Some(update.seq);
+        let event = Event::new(&as_event(update), instrument.naming(), false);
+        ring.push(event.clone());
+        if lanes.iter().all(|lane| *lane == NO_LANE) {
+            return;
+        }
+        let records =
+            [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| out.extend_from_slice(event.record(encoding))));
+        for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
+            for subscriber in &all.get(lane).subscribers {
+                let slot = subscriber.slot;
+                if dispatch.takes(slot, EVENT_RECORDS_MAX) {
+                    dispatch.push(slot, Part::Update, records[dispatch.encoding(slot) as usize].clone());
+                } else if let Some(connection) = roster.get_mut(slot) {
+                    give_event(connection, dispatch, book, config, now, slot, &event);
+                }
+            }
+        }
+    }
+
+    /// Gives what is pending in a lane to all its subscribers: straight into their lists, or as marks into their outboxes.
+    pub(super) fn speak(&mut self, now: Moment, lane: u32, records_max: usize) {
+        let Self { book, lanes, dispatch, roster, config, stats, scratch, .. } = self;
+        let lane = lanes.get_mut(lane);
+        let Some(instrument) = book.get(lane.instrument).filter(|_| lane.has_news()) else { return };
+        let pending = lane.speak(now);
+        scratch.records.clear();
+        pending.records(instrument, &mut scratch.records);
+        let merged: u64 = scratch.records.iter().map(|record| u64::from(record.merged)).sum();
+        let mut encoded = [false; 2];
+        for subscriber in &lane.subscribers {
+            let slot = subscriber.slot;
+            if !dispatch.takes(slot, records_max) {
+                let Some(connection) = roster.get_mut(slot) else { continue };
+                if subscriber.trades {
+                    give_trades(connection, dispatch, book, config, now, slot, lane.trades_lost, &lane.trades);
+                }
+                if connection.is_live() && !pending.is_empty() {
+                    connection.outbox().mark(lane.instrument, &pending);
+                    dispatch.set_open(slot, false);
+                    touch_if_ready(connection, dispatch, slot);
+                }
+                continue;
+            }
+            let encoding = dispatch.encoding(slot);
+            let index = encoding as usize;
+            if !core::mem::replace(&mut encoded[index], true) {
+                scratch.encoded[index].clear();
+                scratch.trades[index].clear();
+                for record in &scratch.records {
+                    let record = dispatch.store(|out| encode_update(encoding, record, instrument.naming(), out));
+                    scratch.encoded[index].push(record);
+                }
+                for trade in &lane.trades {
+                    let record = dispatch.store(|out| out.extend_from_slice(trade.record(encoding)));
+                    scratch.trades[index].push(record);
+                }
+            }
+            if subscriber.trades {
+                if let Some((first, last)) = lane.trades_lost {
+                    stats.gaps += 1;
+                    dispatch.push_control(slot, gap(lane.instrument, first, last));
+                }
+                for record in &scratch.trades[index] {
+                    dispatch.push(slot, Part::Update, record.clone());
+                }
+            }
+            for record in &scratch.encoded[index] {
+                dispatch.push(slot, Part::Update, record.clone());
+            }
+            stats.updates_conflated += merged;
+        }
+        lane.forget();
+    }
+
+    /// Fixes what the outboxes of a lane's subscribers have to say about its instrument, before an event changes it.
+    fn settle(&mut self, now: Moment, lane: u32) {
+        let Self { book, lanes, dispatch, roster, config, stats, scratch, .. } = self;
+        let lane = lanes.get(lane);
+        let Some(instrument) = book.get(lane.instrument) else { return };
+        for subscriber in &lane.subscribers {
+            let slot = subscriber.slot;
+            if dispatch.takes(slot, EVENT_RECORDS_MAX) {
+                continue;
+            }
+            // A paused client is told the newest state when it goes on.
+            let Some(connection) = roster.get_mut(slot).filter(|connection| connection.is_live() && !connection.paused) else { continue };
+            let Some(pending) = connection.outbox.as_mut().and_then(|outbox| outbox.settle(lane.instrument)) else { continue };
+            scratch.records.clear();
+            pending.records(instrument, &mut scratch.records);
+            let encoding = connection.encoding;
+            for record in &scratch.records {
+                stats.updates_conflated += u64::from(record.merged);
+                if is_straight(connection, dispatch, slot) {
+                    introduce(connection, dispatch, book, slot, lane.instrument);
+                    let record = dispatch.store(|out| encode_update(encoding, record, instrument.naming(), out));
+                    dispatch.push(slot, Part::Update, record);
+                } else {
+                    let mut bytes = Vec::new();
+                    encode_update(encoding, record, instrument.naming(), &mut bytes);
+                    // The oldest input that it tells, so that the resume token stays below it.
+                    let seq = pending.first_seq.unwrap_or(record.seq);
+                    let waiting = Waiting::State { instrument: lane.instrument, seq, record: bytes.into_boxed_slice() };
+                    wait(connection, dispatch, book, config, now, slot, waiting);
+                }
+            }
+            connection.tidy();
+        }
+    }
+
+    /// Events of every instrument may be missing between two positions.
+    pub(super) fn lose(&mut self, from: u64, to: u64) {
+        let (first, last) = (from.saturating_add(1), to.saturating_sub(1));
+        if first > last {
+            return;
+        }
+        self.ring.raise_floor(last);
+        for instrument in self.book.iter_mut() {
+            instrument.event_seq = instrument.event_seq.max(Some(last));
+        }
+        for (slot, connection) in self.roster.iter_mut().filter(|(_, connection)| connection.is_live()) {
+            for index in 0..connection.subscriptions.len() {
+                let instrument = connection.subscriptions[index].instrument;
+                connection.outbox().lose(instrument, first, last);
+            }
+            self.dispatch.set_open(slot, connection.is_open());
+            self.dispatch.touch(slot);
+        }
+    }
+
+    /// Every client is told the health of every feed.
+    pub(super) fn tell_feed(&mut self, now: Moment, state: &v1::FeedState) {
+        match self.feeds.iter().position(|known| known.feed == state.feed) {
+            Some(index) => self.feeds[index] = state.clone(),
+            None if self.feeds.len() < FEEDS_MAX => self.feeds.push(state.clone()),
+            None => return,
+        }
+        let Self { book, dispatch, roster, config, .. } = self;
+        let records = [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| encode_feed(encoding, state, out)));
+        for (slot, connection) in roster.iter_mut().filter(|(_, connection)| connection.is_live()) {
+            if is_straight(connection, dispatch, slot) {
+                dispatch.push(slot, Part::Feed, records[connection.encoding as usize].clone());
+            } else {
+                let mut bytes = Vec::new();
+                encode_feed(connection.encoding, state, &mut bytes);
+                wait(connection, dispatch, book, config, now, slot, Waiting::Feed(bytes.into_boxed_slice()));
+            }
+        }
+    }
+}
+
+impl Instrument {
+    /// Applies an update whose position was checked. Returns what it touched, if anything.
+    fn take(&mut self, update: &v1::Update) -> Option<(Kind, tickwire_proto::image::Changed)> {
+        self.seq = Some(update.seq);
+        let kind = Kind::of(update.body.as_ref()?)?;
+        let changed = self.image.apply(update);
+        if changed.is_empty() {
+            return None;
+        }
+        self.ts_us[kind.index()] = update.ts_event_us;
+        self.kinds_seen.set(kind, true);
+        Some((kind, changed))
+    }
+}
+
+/// Gives an event to a connection whose outbox is not empty, or that is paused or blocked.
+pub(super) fn give_event(
+    connection: &mut Connection,
+    dispatch: &mut Dispatch,
+    book: &Book,
+    config: &EngineConfig,
+    now: Moment,
+    slot: u32,
+    event: &Arc<Event>,
+) {
+    if !connection.is_live() {
+        return;
+    }
+    if is_straight(connection, dispatch, slot) {
+        introduce(connection, dispatch, book, slot, event.instrument);
+        let encoding = connection.encoding;
+        let record = dispatch.store(|out| out.extend_from_slice(event.record(encoding)));
+        dispatch.push(slot, Part::Update, record);
+    } else {
+        wait(connection, dispatch, book, config, now, slot, Waiting::Event(event.clone()));
+    }
+}
+
+/// Gives the trades of a lane to a connection that does not take records from it directly.
+#[expect(clippy::too_many_arguments, reason = "the parts of the engine that it may touch, one by one")]
+pub(super) fn give_trades(
+    connection: &mut Connection,
+    dispatch: &mut Dispatch,
+    book: &Book,
+    config: &EngineConfig,
+    now: Moment,
+    slot: u32,
+    lost: Option<(u64, u64)>,
+    trades: &[Arc<Event>],
+) {
+    if !connection.is_live() {
+        return;
+    }
+    if let Some((instrument, (first, last))) = trades.first().map(|trade| trade.instrument).zip(lost) {
+        connection.outbox().lose(instrument, first, last);
+        touch_if_ready(connection, dispatch, slot);
+    }
+    for trade in trades {
+        give_event(connection, dispatch, book, config, now, slot, trade);
+    }
+}
+
+/// Whether events, infos and feeds may go straight into the list: nothing of their kind waits.
+fn is_straight(connection: &Connection, dispatch: &Dispatch, slot: u32) -> bool {
+    let waits = connection.outbox.as_deref().is_some_and(super::outbox::Outbox::has_waiting) || connection.feeds_due;
+    connection.is_live() && connection.blocked.is_none() && !waits && dispatch.has_room(slot, EVENT_RECORDS_MAX)
+}
+
+/// Lists the info of an instrument if the client does not have it yet. Returns whether the client subscribes to the instrument.
+pub(super) fn introduce(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, slot: u32, id: InstrumentId) -> bool {
+    let encoding = connection.encoding;
+    let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { return false };
+    if !core::mem::replace(&mut subscription.told, true) {
+        let record = dispatch.store(|out| encode_info(encoding, &instrument.info, out));
+        dispatch.push(slot, Part::Info, record);
+    }
+    true
+}
+
+/// Queues what must not be merged. What does not fit becomes gaps, and images of the instruments concerned.
+fn wait(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, config: &EngineConfig, now: Moment, slot: u32, item: Waiting) {
+    dispatch.set_open(slot, false);
+    let overflow = connection.outbox().wait(item, config.events_waiting_max);
+    touch_if_ready(connection, dispatch, slot);
+    if overflow != Overflow::Events {
+        return;
+    }
+    let lost: Box<[_]> = connection.outbox().gaps().into();
+    for (id, first, _) in lost {
+        let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { continue };
+        subscription.told = false;
+        connection.outbox().mark(id, &Pending::replaced(instrument, first));
+    }
+    connection.feeds_due = true;
+    connection.overflows.retain(|at| now.since(*at) < OVERFLOWS_WITHIN);
+    connection.overflows.push(now);
+    if connection.overflows.len() >= OVERFLOWS_MAX {
+        let text = "events did not fit three times within a minute";
+        end(connection, dispatch, slot, ErrorCode::SlowConsumer, error(0, ErrorCode::SlowConsumer, text, None), text);
+    }
+}
+
+/// Makes the next flush look at a connection that can be written to.
+pub(super) fn touch_if_ready(connection: &Connection, dispatch: &mut Dispatch, slot: u32) {
+    if connection.has_work(true) {
+        dispatch.touch(slot);
+    }
+}
+
+/// The report of a loss: both ends are exclusive.
+pub(super) fn gap(id: InstrumentId, first: u64, last: u64) -> Control {
+    Control::Gap(v1::Gap { id: id.0, from: first.saturating_sub(1), to: last.saturating_add(1) })
+}
+
+fn as_event(update: &v1::Update) -> v1::Update {
+    v1::Update { flags: update.flags | UpdateFlag::Event as u32, ..update.clone() }
+}
+
+/// Records in a connection's list that an event may be added to. More wait in its outbox.
+pub(super) const EVENT_RECORDS_MAX: usize = 8_192;
+/// Feeds of a node. A further one is not told.
+const FEEDS_MAX: usize = 256;

@@ -1,0 +1,88 @@
+//! Rate classes: how often a lane may speak, and when.
+
+use core::time::Duration;
+
+use tickwire_proto::time::Moment;
+
+use super::RATE_CLASSES_MS;
+
+/// One of the eight rates, by position in [`RATE_CLASSES_MS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RateClass(u8);
+
+impl RateClass {
+    /// The class of a request: rounded up, and never above the slowest.
+    pub(super) fn granted(asked_ms: u32, min_ms: u32) -> Self {
+        let wanted = asked_ms.max(min_ms);
+        let index = RATE_CLASSES_MS.iter().position(|class| *class >= wanted).unwrap_or(RATE_CLASSES_MS.len() - 1);
+        Self(index as u8)
+    }
+
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(super) const fn millis(self) -> u32 {
+        RATE_CLASSES_MS[self.0 as usize]
+    }
+
+    /// When a lane that spoke last at `left` may speak again, if it has something to say from `now` on.
+    ///
+    /// After an interval of silence at once (leading edge), else at the interval's end (trailing edge). A busy lane drifts towards the beat
+    /// that all lanes of its class share (the multiples of the interval), by at most a [`BEAT_DRIFT`]th of the interval each time and
+    /// never early: so the records of many symbols come to leave in one write, which is where the cost is.
+    pub(super) fn due(self, now: Moment, left: Option<Moment>) -> Moment {
+        let interval = u64::from(self.millis()) * 1_000;
+        let Some(left) = left.filter(|_| interval > 0) else { return now };
+        let end = left.as_micros().saturating_add(interval);
+        if end <= now.as_micros() {
+            return now;
+        }
+        let beat = end.div_ceil(interval).saturating_mul(interval);
+        Moment::from_micros(beat.min(end.saturating_add(interval / BEAT_DRIFT)))
+    }
+
+    #[cfg(test)]
+    fn interval(self) -> Duration {
+        Duration::from_millis(u64::from(self.millis()))
+    }
+}
+
+/// A busy lane is late by at most this part of its interval while it falls into step with the others.
+const BEAT_DRIFT: u64 = 8;
+
+/// At least one heartbeat in this time, also under load.
+pub(super) const HEARTBEAT_WITHIN: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_rounded_up_and_clamped() {
+        let granted = |asked, min| RateClass::granted(asked, min).millis();
+        assert_eq!([granted(0, 0), granted(1, 0), granted(50, 0), granted(51, 0), granted(9_999, 0)], [0, 50, 50, 100, 5_000]);
+        assert_eq!([granted(0, 200), granted(500, 200)], [250, 500]);
+    }
+
+    #[test]
+    fn the_first_change_after_silence_leaves_at_once() {
+        let class = RateClass::granted(100, 0);
+        let now = Moment::from_millis(1_030);
+        assert_eq!(class.due(now, None), now);
+        assert_eq!(class.due(now, Some(Moment::from_millis(930))), now);
+    }
+
+    #[test]
+    fn a_busy_lane_falls_into_step_and_is_never_early() {
+        let class = RateClass::granted(100, 0);
+        let mut left = Moment::from_millis(1_030);
+        for _ in 0..8 {
+            let next = class.due(left + Duration::from_millis(1), Some(left));
+            assert!(next.since(left) >= class.interval(), "early: {left:?} to {next:?}");
+            assert!(next.since(left) <= class.interval() * 9 / 8, "late: {left:?} to {next:?}");
+            left = next;
+        }
+        assert_eq!(left.as_micros() % 100_000, 0);
+    }
+}
