@@ -6,8 +6,9 @@
 //! - **Versions**: per instrument and kind of body, an update with an older `ts_event_us` than the newest is refused, unless it has none or
 //!   is flagged CORRECTION. A bar's version is its start. Trades overwrite nothing and have no version. A time more than an hour ahead of
 //!   its message is refused; one that only a single message claims does not count as a version (`LogClock`).
+//! - **Names**: an update that names its own symbol must belong to the feed of its routing key. Control characters are in no text.
 //! - **Poison** never stops the rest: what is wrong with one update does not touch the others.
-//! - Feeds do not decide `id`, `seq`, `merged`, `info.feed`, interval extremes, and flags other than IMAGE and CORRECTION.
+//! - Feeds do not decide `id`, `seq`, `merged`, `info.feed`, interval extremes, and the flag CONFLATED.
 
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -129,7 +129,8 @@ impl Fixture {
         // The market stops before the goal is known, as a bookmaker would have it.
         self.say_market(now_us, TradingPhase::Suspended, "goal", out);
         self.side(of_home).goals += 1;
-        self.say_score(now_us, true, out);
+        let goal = v1::Update { flags: UpdateFlag::Event as u32, ..delta(now_us, Body::Score(self.score(true))) };
+        out.publish(now_us, self.pairing.symbol, [goal].into());
         (Stage::Goal { of_home }, VAR_US)
     }
 

@@ -62,7 +62,7 @@ pub(super) fn check(update: &mut v1::Update, publish_us: u64) -> Result<u64, Poi
     update.id = 0;
     update.merged = 0;
     update.symbol.clear();
-    update.flags &= UpdateFlag::Image as u32 | UpdateFlag::Correction as u32;
+    update.flags &= UpdateFlag::Image as u32 | UpdateFlag::Correction as u32 | UpdateFlag::Event as u32;
     let version = update.ts_event_us;
     check::timestamp("ts_event_us", version)?;
     if publish_us != 0 && version > publish_us.saturating_add(AHEAD_MAX_US) {

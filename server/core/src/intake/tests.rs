@@ -157,7 +157,7 @@ fn what_feeds_do_not_decide_is_taken_out() {
     story.protobuf("stock.A", v1::FeedMessage { info: Some(info), ..message([update]) });
     story.told(expect![[r#"
         stock.A is 1, scales 1/0, feed stock
-        1@1 IMAGE CORRECTION quote bid=1 clear [3]"#]]);
+        1@1 IMAGE CORRECTION EVENT quote bid=1 clear [3]"#]]);
 }
 
 #[test]
