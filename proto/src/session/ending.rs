@@ -33,6 +33,9 @@ impl Ending {
             (Some(401), _) if can_renew => Self::new(Some(ErrorCode::AuthExpired), String::from("the server refused the token (HTTP 401)")),
             (Some(401), _) => Self::new(Some(ErrorCode::AuthRequired), String::from("the server refused the token (HTTP 401)")),
             (Some(403), _) => Self::new(Some(ErrorCode::NotEntitled), String::from("the server refused access (HTTP 403)")),
+            (Some(413 | 414 | 431), _) => {
+                Self::new(Some(ErrorCode::MessageTooLarge), String::from("the request is too large: too much is wanted for one request"))
+            }
             (Some(426), _) => Self::new(Some(ErrorCode::Unsupported), String::from("the server speaks another protocol (HTTP 426)")),
             (Some(429), _) => Self::new(Some(ErrorCode::RateLimited), String::from("the server is busy (HTTP 429)")),
             (Some(503), _) => Self::new(None, String::from("the server is not available (HTTP 503)")),

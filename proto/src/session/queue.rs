@@ -160,10 +160,10 @@ impl Queue {
         self.events.push_back(Waiting { stamp: self.stamp, row, what });
     }
 
-    /// Makes room for an event and the state before it. What yields is the oldest, and becomes a gap. Returns the events lost.
-    pub(super) fn make_room(&mut self, rows: &mut Rows) -> u64 {
+    /// Makes room in the ring. What yields is the oldest, and becomes a gap. Returns the events lost.
+    pub(super) fn make_room(&mut self, entries: usize, rows: &mut Rows) -> u64 {
         let mut lost = 0;
-        while self.events.len() + 2 > self.events_max.max(2) {
+        while self.events.len() + entries > self.events_max.max(entries) {
             let Some(oldest) = self.events.pop_front() else { break };
             let Some((_, member)) = member_of(rows, oldest.row, self.subscription) else { continue };
             member.waiting -= 1;

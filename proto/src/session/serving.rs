@@ -24,7 +24,7 @@ impl Session {
         self.stats.bytes += bytes.len() as u64;
         let frame = match wire::decode_server(self.config.encoding, bytes, &|id| self.table.scales(id)) {
             Ok(frame) => frame,
-            Err(error) => return self.fail(now, format!("{error}")),
+            Err(error) => return self.fail(now, format!("a frame cannot be read: {error}")),
         };
         let Some(peer) = self.link.peer_mut() else { return };
         if frame.cseq != peer.cseq + 1 {
@@ -83,10 +83,7 @@ impl Session {
             // A second Welcome says nothing new.
             other => return self.link = other,
         };
-        if welcome.epoch != self.epoch {
-            self.table.new_epoch();
-            self.epoch = welcome.epoch;
-        }
+        self.judge_epoch(&welcome);
         if welcome.node != self.node {
             self.clock.forget();
             self.node = welcome.node;
@@ -111,6 +108,24 @@ impl Session {
             progress: (self.config.two_way && welcome.window_bytes > 0).then_some(Progress { told: 0, free_at: now }),
             leave: None,
         });
+    }
+
+    /// What held values are worth on this connection.
+    fn judge_epoch(&mut self, welcome: &v1::Welcome) {
+        let resumed = welcome.resume() == v1::Resume::Resumed;
+        if welcome.epoch == self.epoch {
+            let wanted = &self.wanted;
+            self.table.doubt(|symbol| resumed && wanted.holds(symbol));
+        } else if !resumed {
+            // A token that was resumed is of this epoch, so positions go on even if no Welcome has named it yet.
+            self.table.new_epoch();
+            if !self.epoch.is_empty() {
+                let text = String::from("another log; images follow");
+                let error = v1::Error { code: ErrorCode::ResumeExpired as i32, text, ..v1::Error::default() };
+                self.outputs.push_back(Output::Event(Event::Error(error)));
+            }
+        }
+        self.epoch.clone_from(&welcome.epoch);
     }
 
     fn take_feeds(&mut self, feeds: Vec<v1::FeedState>, complete: bool) {
@@ -139,23 +154,35 @@ impl Session {
     /// Shows what the newest frame has made of the state.
     pub(super) fn settle(&mut self, now: Moment) {
         let Link::Up(up) = &mut self.link else { return };
-        up.synced |= self.wanted.is_settled();
-        let ill = self.feeds.iter().find(|feed| feed.health() != v1::FeedHealth::Live);
-        let (state, reason) = match (up.synced, ill) {
-            (false, _) => (State::Syncing, format!("welcomed as {}", up.session)),
-            (true, None) => (State::Live, String::new()),
-            (true, Some(feed)) => (State::Degraded, format!("feed {} is {}", feed.feed, feed.health().as_str_name())),
-        };
+        up.synced = up.synced || self.wanted.is_settled();
         if up.synced {
             up.live_since.get_or_insert(now);
         }
-        self.show(state, None, reason);
+        let ill = self.feeds.iter().find(|feed| feed.health() != v1::FeedHealth::Live);
+        let state = match (up.synced, ill) {
+            (false, _) => State::Syncing,
+            (true, None) => State::Live,
+            (true, Some(_)) => State::Degraded,
+        };
+        if state != self.shown {
+            let reason = match (state, ill) {
+                (State::Syncing, _) => format!("welcomed as {}", up.session),
+                (_, Some(feed)) => format!("feed {} is {}", feed.feed, feed.health().as_str_name()),
+                _ => String::new(),
+            };
+            self.show(state, None, reason);
+        }
     }
 
     fn take_error(&mut self, now: Moment, error: v1::Error) {
         let code = ErrorCode::try_from(error.code).unwrap_or_default();
         let wait = error.retry_after_ms.map(|ms| Duration::from_millis(u64::from(ms)));
         let again = retry_of(&error) != Retry::Never;
+        if code == ErrorCode::ResumeExpired {
+            // The log was reset under us. Its new name is told by the next Welcome.
+            self.table.new_epoch();
+            self.epoch.clear();
+        }
         if code == ErrorCode::RateLimited || (again && error.request_id != 0) {
             self.pace.hold(now + wait.unwrap_or(REPEAT_WAIT));
         }

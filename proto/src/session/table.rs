@@ -59,6 +59,8 @@ pub(super) struct Row {
     told: EventMark,
     /// Connection of the newest record. 0: no record yet.
     touched: u64,
+    /// Events may have been lost since the newest record, if an image comes that is newer.
+    doubtful: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,6 +94,13 @@ impl Table {
     /// Another life of the log: positions start again. Values stay until their images come.
     pub(super) fn new_epoch(&mut self) {
         self.rows.iter_mut().flatten().for_each(Row::restart);
+    }
+
+    /// A new connection in the same epoch: what it does not resume may have lost events in between.
+    pub(super) fn doubt(&mut self, resumes: impl Fn(&Symbol) -> bool) {
+        for row in self.rows.iter_mut().flatten() {
+            row.doubtful = row.touched > 0 && !resumes(&row.instrument.symbol);
+        }
     }
 
     /// Takes what the server says about an instrument, before it uses the id.
@@ -178,6 +187,11 @@ impl Table {
             // Bars of several lengths share a guard, and their images may have positions of their own.
             old &= !matches!(body, Body::Bar(_));
         }
+        if is_image && core::mem::take(&mut row.doubtful) && update.seq > row.instrument.seq {
+            let (from, to) = (row.instrument.seq, update.seq);
+            self.push_gap(number, from, to, stats, outputs);
+        }
+        let Some(row) = row_of(&mut self.rows, number) else { return };
         if is_event {
             if !row.is_new_event(update.seq) {
                 stats.repeated += 1;
@@ -197,11 +211,15 @@ impl Table {
             stats.ignored += 1;
             return;
         };
-        self.make_room(number, stats);
+        self.push_gap(number, gap.from, gap.to, stats, outputs);
+    }
+
+    fn push_gap(&mut self, number: u32, from: u64, to: u64, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        self.make_room(number, 1, stats);
         let Some(row) = row_of(&mut self.rows, number) else { return };
         for member in &mut row.members {
             let Some(queue) = self.queues.get_mut(&member.subscription) else { continue };
-            queue.push_gap(number, member, gap.from, gap.to);
+            queue.push_gap(number, member, from, to);
             tell(queue, member.subscription, outputs);
         }
     }
@@ -229,7 +247,8 @@ impl Table {
     }
 
     fn push_event(&mut self, number: u32, update: &v1::Update, way: EventWay, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
-        self.make_room(number, stats);
+        // An event brings the state before it along.
+        self.make_room(number, if way.is_single_trade { 1 } else { 2 }, stats);
         let Some(row) = row_of(&mut self.rows, number) else { return };
         if !way.is_single_trade {
             for member in &mut row.members {
@@ -249,12 +268,12 @@ impl Table {
     }
 
     /// Makes room in the queue of everyone who covers a row.
-    fn make_room(&mut self, number: u32, stats: &mut Stats) {
+    fn make_room(&mut self, number: u32, entries: usize, stats: &mut Stats) {
         let members = row_of(&mut self.rows, number).map_or(0, |row| row.members.len());
         for n in 0..members {
             let subscription = row_of(&mut self.rows, number).map(|row| row.members[n].subscription);
             let Some(queue) = subscription.and_then(|subscription| self.queues.get_mut(&subscription)) else { continue };
-            stats.events_lost += queue.make_room(&mut self.rows);
+            stats.events_lost += queue.make_room(entries, &mut self.rows);
             queue.tidy(&mut self.rows);
         }
     }
@@ -277,6 +296,7 @@ impl Table {
             given: EventMark::default(),
             told: EventMark::default(),
             touched: 0,
+            doubtful: false,
         };
         let number = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
@@ -347,6 +367,7 @@ impl Row {
         self.guards = [0; KINDS];
         self.given = EventMark::default();
         self.told = EventMark::default();
+        self.doubtful = false;
         Arc::make_mut(&mut self.instrument).seq = 0;
     }
 

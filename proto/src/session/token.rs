@@ -75,7 +75,10 @@ impl Tokens {
         let unix_s = unix_us / 1_000_000;
         let starts_s = life.issued_at_s.unwrap_or(unix_s).min(unix_s);
         let due_s = starts_s + life.expires_at_s.saturating_sub(starts_s) / 5 * 4;
-        self.renewal = Renewal::Due { at: now + Duration::from_secs(due_s.saturating_sub(unix_s)) };
+        let wait = Duration::from_secs(due_s.saturating_sub(unix_s));
+        // A callback that gives the same old token again must not be asked without a pause.
+        let pause = if self.requests == 0 { Duration::ZERO } else { ASK_AGAIN };
+        self.renewal = Renewal::Due { at: now + wait.max(pause) };
     }
 
     /// Takes back what waits: the session is over.

@@ -166,12 +166,19 @@ impl Wanted {
             return Some(Command::Unsubscribe(v1::Unsubscribe { symbols, all: false }));
         }
         let mut items = Vec::new();
+        let mut full = false;
         for (text, target) in &mut self.targets {
             let terms = terms_of(&self.wishes, target.wanted_by.iter().copied(), default_ms);
             if target.wire.terms() == Some(terms) || (held_first && !target.held) {
                 continue;
             }
-            if !budget.takes(text) {
+            full = full || !budget.takes(text);
+            if full {
+                if held_first {
+                    // Left to a later Subscribe, which the token does not cover.
+                    target.held = false;
+                    continue;
+                }
                 break;
             }
             target.wire = Wire::Asked { request, terms };
@@ -247,6 +254,12 @@ impl Wanted {
     /// Whether anything is held, so that a resume token saves images.
     pub(super) fn holds_any(&self) -> bool {
         self.targets.values().any(|target| target.held)
+    }
+
+    /// Whether a resume token covers `symbol`.
+    pub(super) fn holds(&self, symbol: &Symbol) -> bool {
+        self.targets.get(symbol.as_str()).is_some_and(|target| target.held)
+            || self.targets.values().any(|target| target.wild && target.held && target.pattern.matches(symbol))
     }
 
     /// Whether everything wanted is held.
