@@ -25,7 +25,6 @@ export class TickwireClient {
   #step;
   #options;
   #endpoints;
-  #token;
   #kind = "websocket";
   #transport;
   /** Counts transports, so that what an old one still says is not taken for the new one's. */
@@ -36,7 +35,6 @@ export class TickwireClient {
   #state = "idle";
   #ended;
   #timer;
-  #dueAt;
   #draining = false;
   #infos = new Map();
   #listeners = new Map();
@@ -67,7 +65,8 @@ export class TickwireClient {
 
   /** Milliseconds until the next try, in state "backoff". */
   get retryInMs() {
-    return this.#state === "backoff" && this.#dueAt !== undefined ? Math.max(0, this.#dueAt - performance.now()) : undefined;
+    const at = this.#core.retry_at();
+    return at === undefined ? undefined : Math.max(0, at - performance.now());
   }
 
   get feeds() {
@@ -130,9 +129,8 @@ export class TickwireClient {
     const { token, tokenProvider, signal, transport, encoding, conflateMs, heartbeatMs } = this.#options;
     signal?.throwIfAborted();
     this.#step = Step;
-    this.#token = token ?? (tokenProvider ? await tokenProvider() : undefined) ?? undefined;
     const seed = Math.random() * 2 ** 53;
-    this.#core = new Core(SDK, encoding === "json", conflateMs, heartbeatMs, this.#token, Boolean(tokenProvider), seed);
+    this.#core = new Core(SDK, encoding === "json", conflateMs, heartbeatMs, token, Boolean(tokenProvider), seed);
     this.#watchPage();
     if (signal) this.#listen(signal, "abort", () => this.close());
     if (transport === "sse") this.#restart("sse");
@@ -210,8 +208,7 @@ export class TickwireClient {
 
   #arm(at) {
     clearTimeout(this.#timer);
-    this.#dueAt = Number.isFinite(at) && !this.#ended ? at : undefined;
-    if (this.#dueAt === undefined) return;
+    if (this.#ended || !Number.isFinite(at)) return;
     const delay = Math.min(Math.max(0, Math.ceil(at - performance.now())), TIMER_MS_MAX);
     this.#timer = setTimeout(() => this.#input((core, now) => core.timeout(now)), delay);
   }
@@ -249,11 +246,10 @@ export class TickwireClient {
   }
 
   #openEvents(owner) {
-    const url = new URL(this.#endpoints.sse);
-    url.search = this.#core.sse_query().replace(/^.*\?/, "");
+    // In the query rather than as Last-Event-ID, which would need another origin's leave.
     const resume = this.#core.resume_token();
-    if (resume !== undefined) url.searchParams.set("resume", resume);
-    return new EventsTransport(url.href, this.#token, this.#fetch, owner);
+    const url = this.#endpoints.sse + this.#core.sse_query() + (resume === undefined ? "" : `&resume=${encodeURIComponent(resume)}`);
+    return new EventsTransport(url, this.#core.bearer(), this.#fetch, owner);
   }
 
   get #fetch() {
@@ -281,14 +277,13 @@ export class TickwireClient {
   #restart(kind) {
     this.#kind = kind;
     this.#infos.clear();
-    this.#core.restart(performance.now(), kind === "websocket", this.#options.encoding === "json", this.#token);
+    this.#core.restart(performance.now(), kind === "websocket", this.#options.encoding === "json");
   }
 
   async #renew(request) {
     const token = await Promise.resolve()
       .then(() => this.#options.tokenProvider?.())
       .catch(() => undefined);
-    if (token) this.#token = token;
     this.#input((core, now) => core.token(now, request, token ?? undefined));
   }
 

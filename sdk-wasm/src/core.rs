@@ -1,16 +1,14 @@
 //! The session with the names and numbers that JavaScript knows.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use tickwire_proto::Moment;
 use tickwire_proto::session::{Input, Item, Output, Session, SessionConfig, SubscribeOptions, SubscriptionId};
-use tickwire_proto::v1::{ErrorCode, InstrumentInfo};
+use tickwire_proto::v1::ErrorCode;
 use tickwire_proto::wire::Encoding;
-use tickwire_proto::{Moment, Symbol};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::render;
+use crate::render::{self, InfosGiven};
 
 /// The client session and what it needs to start again on another kind of transport.
 #[wasm_bindgen]
@@ -19,11 +17,10 @@ pub struct Core {
     session: Session,
     config: SessionConfig,
     seed: u64,
-    /// By the number that JavaScript knows. Bounded by what the application subscribed to.
-    subscriptions: BTreeMap<u32, Subscription>,
+    /// Few, so that a list does: a map would cost the module more than it saves. Bounded by what the application subscribed to.
+    subscriptions: Vec<Subscription>,
     subscription_next: u32,
-    /// Infos that JavaScript has already: they cross when they are new. Bounded by the instruments of the subscriptions.
-    infos_given: BTreeMap<Symbol, Arc<InstrumentInfo>>,
+    infos_given: InfosGiven,
     /// What the newest [`Step`] carries, until it is fetched or the next one comes.
     number: f64,
     text: String,
@@ -33,6 +30,8 @@ pub struct Core {
 /// One subscription, kept whole so that a new session can take it over.
 #[derive(Debug)]
 struct Subscription {
+    /// As JavaScript knows it.
+    number: u32,
     id: SubscriptionId,
     items: Vec<Item>,
     options: SubscribeOptions,
@@ -79,18 +78,16 @@ impl Core {
             heartbeat_ms,
             token,
             refresh,
-            backoff_min: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(30),
-            events_max: 1_024,
+            ..SessionConfig::default()
         };
         let seed = seed as u64;
         Self {
             session: Session::new(config.clone(), seed),
             config,
             seed,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Vec::new(),
             subscription_next: 1,
-            infos_given: BTreeMap::new(),
+            infos_given: InfosGiven::default(),
             number: 0.0,
             text: String::new(),
             bytes: Vec::new(),
@@ -98,14 +95,15 @@ impl Core {
     }
 
     /// Starts again with a session for transports of this kind: over SSE (`two_way` false) the request itself carries the subscriptions, and
-    /// frames are JSON. Subscriptions stay; what is known comes anew with the first images. `token` is the newest one.
-    pub fn restart(&mut self, now: f64, two_way: bool, json: bool, token: Option<String>) {
+    /// frames are JSON. Subscriptions stay; what is known comes anew with the first images.
+    pub fn restart(&mut self, now: f64, two_way: bool, json: bool) {
         self.seed = self.seed.wrapping_add(1);
+        let token = self.session.token().map(str::to_owned);
         let encoding = if json || !two_way { Encoding::Json } else { Encoding::Protobuf };
         let config = SessionConfig { two_way, encoding, token, ..self.config.clone() };
         self.session = Session::new(config, self.seed);
-        self.infos_given.clear();
-        for subscription in self.subscriptions.values_mut() {
+        self.infos_given = InfosGiven::default();
+        for subscription in &mut self.subscriptions {
             subscription.id = self.session.subscribe(moment(now), &subscription.items, subscription.options);
         }
         self.session.handle(moment(now), Input::Connect);
@@ -170,13 +168,13 @@ impl Core {
         let id = self.session.subscribe(moment(now), &items, options);
         let number = self.subscription_next;
         self.subscription_next += 1;
-        self.subscriptions.insert(number, Subscription { id, items, options });
+        self.subscriptions.push(Subscription { number, id, items, options });
         number
     }
 
     /// Changes the rate of a subscription; `None` is the session's default.
     pub fn set_conflation(&mut self, now: f64, subscription: u32, conflate_ms: Option<u32>) {
-        if let Some(known) = self.subscriptions.get_mut(&subscription) {
+        if let Some(known) = self.subscriptions.iter_mut().find(|known| known.number == subscription) {
             known.options.conflate_ms = conflate_ms;
             self.session.set_conflation(moment(now), known.id, conflate_ms);
         }
@@ -184,7 +182,8 @@ impl Core {
 
     /// Ends a subscription.
     pub fn unsubscribe(&mut self, now: f64, subscription: u32) {
-        if let Some(known) = self.subscriptions.remove(&subscription) {
+        if let Some(index) = self.subscriptions.iter().position(|known| known.number == subscription) {
+            let known = self.subscriptions.swap_remove(index);
             self.session.unsubscribe(moment(now), known.id);
         }
     }
@@ -193,7 +192,7 @@ impl Core {
     pub fn poll(&mut self) -> Step {
         loop {
             let (step, number) = match self.session.poll_output() {
-                Output::Wait(until) => (Step::Wait, until.map_or(f64::INFINITY, |until| until.as_micros() as f64 / 1_000.0)),
+                Output::Wait(until) => (Step::Wait, until.map_or(f64::INFINITY, milliseconds)),
                 Output::Open { attempt } => (Step::Open, f64::from(attempt)),
                 Output::Send(bytes) => {
                     self.bytes = bytes;
@@ -235,7 +234,7 @@ impl Core {
 
     /// Up to `max` changes of a subscription as a JSON array; nothing if there are none.
     pub fn changes(&mut self, subscription: u32, max: u32) -> Option<String> {
-        let id = self.subscriptions.get(&subscription)?.id;
+        let id = self.subscriptions.iter().find(|known| known.number == subscription)?.id;
         let mut batch = render::Batch::default();
         for _ in 0..max {
             let Some(change) = self.session.next_change(id) else { break };
@@ -266,6 +265,16 @@ impl Core {
         render::stats(&self.session.stats())
     }
 
+    /// When the next try begins, while waiting for it, in milliseconds.
+    pub fn retry_at(&self) -> Option<f64> {
+        self.session.retry_at().map(milliseconds)
+    }
+
+    /// The newest bearer token, for an SSE request.
+    pub fn bearer(&self) -> Option<String> {
+        self.session.token().map(str::to_owned)
+    }
+
     /// The newest resume token, for an SSE request.
     pub fn resume_token(&self) -> Option<String> {
         self.session.resume_token().map(str::to_owned)
@@ -279,11 +288,15 @@ impl Core {
 
 impl Core {
     fn number_of(&self, id: SubscriptionId) -> Option<u32> {
-        self.subscriptions.iter().find(|(_, known)| known.id == id).map(|(number, _)| *number)
+        self.subscriptions.iter().find(|known| known.id == id).map(|known| known.number)
     }
 }
 
 /// `performance.now()` as the session counts.
 fn moment(now_ms: f64) -> Moment {
     Moment::from_micros((now_ms * 1_000.0) as u64)
+}
+
+fn milliseconds(moment: Moment) -> f64 {
+    moment.as_micros() as f64 / 1_000.0
 }

@@ -1,17 +1,33 @@
 //! Changes and events as the JSON that `js/change.js` and `js/client.js` read. Names are those of `js/index.d.ts`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tickwire_proto::Scale;
 use tickwire_proto::session::{Change, Event, Instrument, State, Stats, SubscriptionId};
 use tickwire_proto::v1::update::Body;
 use tickwire_proto::v1::{self, UpdateFlag};
-use tickwire_proto::{Scale, Symbol};
 
 use crate::json::{Object, push_objects};
 
-/// Infos that JavaScript has already.
-pub(crate) type InfosGiven = BTreeMap<Symbol, Arc<v1::InstrumentInfo>>;
+/// Infos that JavaScript has already: one crosses when it is new. In order of their addresses, which stay taken while they are held here.
+#[derive(Debug, Default)]
+pub(crate) struct InfosGiven(Vec<Arc<v1::InstrumentInfo>>);
+
+impl InfosGiven {
+    /// Whether JavaScript does not have it yet; it has it from now on.
+    fn add(&mut self, info: &Arc<v1::InstrumentInfo>) -> bool {
+        if self.0.len() >= INFOS_GIVEN_MAX {
+            self.0.clear();
+        }
+        match self.0.binary_search_by_key(&Arc::as_ptr(info), Arc::as_ptr) {
+            Ok(_) => false,
+            Err(place) => {
+                self.0.insert(place, info.clone());
+                true
+            }
+        }
+    }
+}
 
 /// An array of changes.
 #[derive(Debug, Default)]
@@ -139,8 +155,7 @@ fn state(o: &mut Object<'_>, kind: &str, instrument: &Instrument, infos: &mut In
     if !instrument.image.bars.is_empty() {
         o.objects("bars", &instrument.image.bars, |o, body| bar(o, body, scales));
     }
-    if !infos.get(&instrument.symbol).is_some_and(|given| Arc::ptr_eq(given, &instrument.info)) {
-        infos.insert(instrument.symbol.clone(), instrument.info.clone());
+    if infos.add(&instrument.info) {
         o.object("info", |o| info(o, &instrument.info));
     }
 }
@@ -304,3 +319,6 @@ fn result_name(result: u32) -> &'static str {
         _ => "unknown",
     }
 }
+
+/// Infos remembered as given. Beyond that all are forgotten, and cross once more.
+const INFOS_GIVEN_MAX: usize = 16_384;

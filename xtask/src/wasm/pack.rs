@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use base64::Engine as _;
 
 /// Puts the package together in `sdk-wasm/pkg`, and copies what a page loads to `server/page/sdk`.
@@ -38,7 +38,7 @@ pub(super) fn pack(root: &Path, bound: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints what a page loads, and fails above [`GZIP_BYTES_MAX`].
+/// Prints what a page loads, and says so when it is above [`GZIP_BYTES_GOAL`].
 pub(super) fn report_sizes(root: &Path) -> Result<()> {
     let mut total = 0;
     for file in PAGE_FILES {
@@ -47,9 +47,9 @@ pub(super) fn report_sizes(root: &Path) -> Result<()> {
         total += packed;
         crate::say(&format!("wasm: {file:24} {:8} bytes, {packed:7} gzip", bytes.len()));
     }
-    crate::say(&format!("wasm: {:24} {:8}        {total:7} gzip of {GZIP_BYTES_MAX}", "in all", ""));
-    if total > GZIP_BYTES_MAX {
-        bail!("the package is too large: {total} bytes after gzip, {GZIP_BYTES_MAX} are allowed");
+    crate::say(&format!("wasm: {:24} {:8}        {total:7} gzip of {GZIP_BYTES_GOAL}", "in all", ""));
+    if total > GZIP_BYTES_GOAL {
+        crate::say("wasm: ABOVE its goal");
     }
     Ok(())
 }
@@ -81,8 +81,8 @@ const MODULE: &str = "tickwire_wasm_bg.wasm";
 /// What a browser loads.
 const PAGE_FILES: [&str; 7] = ["web.js", "client.js", "subscription.js", "change.js", "transport.js", LOADER, MODULE];
 
-/// Bytes that a page loads for the SDK, after gzip. A larger package fails the build.
-const GZIP_BYTES_MAX: usize = 45 * 1_024;
+/// Bytes that a page should load for the SDK, after gzip.
+const GZIP_BYTES_GOAL: usize = 45 * 1_024;
 
 const PACKAGE_JSON: &str = r#"{
   "name": "@tickwire/client",
