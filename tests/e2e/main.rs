@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The real server with real sockets.
+
+mod vectors;
