@@ -1,24 +1,211 @@
 //! Shards: one thread, one engine, its own connections and its own epoll loop each. No lock on the path of a tick.
 
-use std::sync::Arc;
+mod connection;
+mod hub;
+mod reactor;
+mod sse;
 
-use tickwire_core::Batch;
-use tickwire_proto::v1;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use mio::Waker;
+use tickwire_core::engine::{Arrival, EngineConfig, EngineStats};
+use tickwire_core::{Batch, Engine, Entry};
+use tickwire_proto::{Pattern, v1};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::accept::Visitor;
+use crate::auth::Gate;
+use reactor::Reactor;
+pub(crate) use sse::preface as sse_preface;
 
 /// Handle on all shards of this node. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Shards {}
+pub struct Shards(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    handles: Vec<Handle>,
+    /// The newest state of every feed, for `/readyz`.
+    feeds: DashMap<String, v1::FeedState>,
+}
+
+/// How to reach one shard.
+#[derive(Debug)]
+struct Handle {
+    commands: mpsc::Sender<ShardCommand>,
+    waker: Arc<Waker>,
+    /// Connections given to the shard and not yet gone.
+    connections: Arc<AtomicUsize>,
+}
+
+/// All that can be asked of a shard from outside.
+pub(crate) enum ShardCommand {
+    /// Apply a batch.
+    Apply(Arc<Batch>),
+    /// Take over a connection.
+    Attach(Box<Newcomer>),
+    /// Tell what was counted.
+    Inspect(oneshot::Sender<EngineStats>),
+    /// Copy the book.
+    Images(oneshot::Sender<BookImages>),
+    /// List instruments; whether there are more.
+    Instruments(InstrumentPage, oneshot::Sender<(Vec<v1::InstrumentInfo>, bool)>),
+    /// Say Goodbye to everyone.
+    Drain { retry_after: Duration, spread: Duration },
+    /// End the thread, and with it every connection.
+    Stop,
+}
+
+/// Which instruments to list.
+pub(crate) struct InstrumentPage {
+    /// Only those that one of these matches ...
+    pub(crate) allowed: Vec<Pattern>,
+    /// ... and this one, if there is one ...
+    pub(crate) pattern: Option<Pattern>,
+    /// ... behind this id ...
+    pub(crate) after: u32,
+    /// ... and not more than this.
+    pub(crate) limit: usize,
+}
+
+/// A connection whose request was accepted.
+pub(crate) struct Newcomer {
+    pub(crate) socket: std::net::TcpStream,
+    /// Its place among the connections of this node.
+    pub(crate) visitor: Visitor,
+    pub(crate) transport: TransportKind,
+    /// What the engine is told.
+    pub(crate) arrival: Arrival,
+    /// Answer to the request, to be written before anything else.
+    pub(crate) preface: Vec<u8>,
+    /// What the client sent behind its request.
+    pub(crate) early: Vec<u8>,
+}
+
+/// How frames travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransportKind {
+    /// WebSocket frames, binary or text.
+    WebSocket { text: bool },
+    /// Events; `chunked` for HTTP/1.1, plain until the end of the connection for HTTP/1.0.
+    Sse { chunked: bool },
+}
 
 impl Shards {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// The system refuses a thread or a poll.
+    pub(crate) fn start(
+        count: usize,
+        engine: &EngineConfig,
+        gate: &Gate,
+        message_bytes_max: usize,
+    ) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
+        let (mut handles, mut threads) = (Vec::new(), Vec::new());
+        for n in 0..count {
+            let (commands, received) = mpsc::channel(COMMANDS_MAX);
+            let connections = Arc::new(AtomicUsize::new(0));
+            let engine = Engine::new(engine.clone(), Box::new(gate.clone()));
+            let reactor = Reactor::new(engine, received, connections.clone(), message_bytes_max)?;
+            handles.push(Handle { commands, waker: reactor.waker(), connections });
+            threads.push(std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || run(reactor))?);
+        }
+        Ok((Self(Arc::new(Inner { handles, feeds: DashMap::new() })), threads))
+    }
+
     /// Gives every shard the batch. Waits while a shard's queue is full, so a slow shard slows the feed and nothing is lost.
     pub async fn apply(&self, batch: Arc<Batch>) {
-        let _ = batch;
-        unimplemented!()
+        for entry in &batch.entries {
+            if let Entry::Feed(state) = entry {
+                self.0.feeds.insert(state.feed.clone(), state.clone());
+            }
+        }
+        for handle in self.0.handles.iter() {
+            handle.send(ShardCommand::Apply(batch.clone())).await;
+        }
     }
 
     /// Every instrument with its images, from one shard, at one position: its newest applied.
     pub async fn images(&self) -> BookImages {
-        unimplemented!()
+        let (answer, answered) = oneshot::channel();
+        if let Some(handle) = self.0.handles.first() {
+            handle.send(ShardCommand::Images(answer)).await;
+        }
+        answered.await.unwrap_or_default()
+    }
+
+    /// The newest state of every feed, by name.
+    pub(crate) fn feeds(&self) -> Vec<v1::FeedState> {
+        let mut feeds: Vec<_> = self.0.feeds.iter().map(|entry| entry.value().clone()).collect();
+        feeds.sort_by(|left, right| left.feed.cmp(&right.feed));
+        feeds
+    }
+
+    /// Instruments in the order of their ids, and whether there are more.
+    pub(crate) async fn instruments(&self, page: InstrumentPage) -> (Vec<v1::InstrumentInfo>, bool) {
+        let (answer, answered) = oneshot::channel();
+        if let Some(handle) = self.0.handles.first() {
+            handle.send(ShardCommand::Instruments(page, answer)).await;
+        }
+        answered.await.unwrap_or_default()
+    }
+
+    /// Gives a connection to the shard with the fewest.
+    pub(crate) async fn attach(&self, newcomer: Newcomer) {
+        let Some(handle) = self.0.handles.iter().min_by_key(|handle| handle.connections.load(Ordering::Relaxed)) else { return };
+        handle.connections.fetch_add(1, Ordering::Relaxed);
+        handle.send(ShardCommand::Attach(Box::new(newcomer))).await;
+    }
+
+    /// What each shard counted.
+    pub(crate) async fn stats(&self) -> Vec<EngineStats> {
+        let mut stats = Vec::new();
+        for handle in self.0.handles.iter() {
+            let (answer, answered) = oneshot::channel();
+            handle.send(ShardCommand::Inspect(answer)).await;
+            stats.push(answered.await.unwrap_or_default());
+        }
+        stats
+    }
+
+    /// Says Goodbye to everyone, and waits until all have left, at most for `within`.
+    pub(crate) async fn drain(&self, retry_after: Duration, spread: Duration, within: Duration) {
+        for handle in self.0.handles.iter() {
+            handle.send(ShardCommand::Drain { retry_after, spread }).await;
+        }
+        let everyone_left = async {
+            while self.connections() > 0 {
+                tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(within, everyone_left).await;
+    }
+
+    /// Ends the threads.
+    pub(crate) async fn stop(&self) {
+        for handle in self.0.handles.iter() {
+            handle.send(ShardCommand::Stop).await;
+        }
+    }
+
+    /// Connections that shards have.
+    pub(crate) fn connections(&self) -> usize {
+        self.0.handles.iter().map(|handle| handle.connections.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Handle {
+    async fn send(&self, command: ShardCommand) {
+        // A shard that has ended needs nothing any more; one that panicked ends the process.
+        if self.commands.send(command).await.is_ok() {
+            let _ = self.waker.wake();
+        }
     }
 }
 
@@ -30,3 +217,28 @@ pub struct BookImages {
     /// Instruments with one image per body kind.
     pub instruments: Vec<(v1::InstrumentInfo, Vec<v1::Update>)>,
 }
+
+/// The life of a shard's thread. A panic ends the process: a node without one of its shards must not look alive.
+fn run(reactor: Reactor) {
+    struct EndTheProcess;
+    impl Drop for EndTheProcess {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                tracing::error!("a shard panicked; the process ends");
+                std::process::exit(PANIC_EXIT_CODE);
+            }
+        }
+    }
+    let _guard = EndTheProcess;
+    if let Err(error) = reactor.run() {
+        tracing::error!(%error, "a shard's poll failed; the process ends");
+        std::process::exit(PANIC_EXIT_CODE);
+    }
+}
+
+/// Commands that may wait for a shard. The sender of one more waits, and with it the feed.
+const COMMANDS_MAX: usize = 256;
+/// How often a drain looks whether everyone has left.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Exit code after a shard's end that nobody asked for.
+const PANIC_EXIT_CODE: i32 = 70;

@@ -2,6 +2,8 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use tickwire_core::engine::EngineStats;
 use tickwire_core::intake::Cause;
 
 /// All counters of this process.
@@ -35,4 +37,51 @@ impl Metrics {
     pub fn poison(&self, cause: Cause) -> impl std::ops::Deref<Target = Counter> + '_ {
         self.feed_poison.get_or_create(&[("cause", cause.name())])
     }
+
+    /// Everything in OpenMetrics text. `shards`: what each shard counted.
+    pub fn text(&self, shards: &[EngineStats]) -> String {
+        let mut text = String::new();
+        for (name, kind, help, value) in ENGINE_METRICS {
+            let suffix = if *kind == "counter" { "_total" } else { "" };
+            text.push_str(&format!("# HELP tickwire_{name} {help}\n# TYPE tickwire_{name} {kind}\n"));
+            for (n, stats) in shards.iter().enumerate() {
+                text.push_str(&format!("tickwire_{name}{suffix}{{shard=\"{n}\"}} {}\n", value(stats)));
+            }
+        }
+        // Writing to a String does not fail; the registry's text ends with the mark of the end.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry());
+        text
+    }
+
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("tickwire");
+        registry.register("feed_messages", "Messages read from the log, poison included", self.feed_messages.clone());
+        registry.register("feed_updates", "Updates accepted from them", self.feed_updates.clone());
+        registry.register("feed_poison", "Messages or single updates refused", self.feed_poison.clone());
+        registry.register("broker_failures", "Connections to the broker that failed or ended", self.broker_failures.clone());
+        registry.register("log_resets", "Times that the log was found to be another one", self.log_resets.clone());
+        registry.register("log_truncations", "Times that the log no longer had what came after our place", self.log_truncations.clone());
+        registry.register("checkpoints_written", "Checkpoints written", self.checkpoints_written.clone());
+        registry.register("dead_letters_written", "Refused messages copied to the dead letter queue", self.dead_letters_written.clone());
+        registry.register("dead_letters_dropped", "Refused messages that were not copied", self.dead_letters_dropped.clone());
+        registry
+    }
 }
+
+/// Name, kind and meaning of what an engine counts, and where it stands.
+type EngineMetric = (&'static str, &'static str, &'static str, fn(&EngineStats) -> u64);
+
+const ENGINE_METRICS: &[EngineMetric] = &[
+    ("connections", "gauge", "Connections now", |stats| stats.connections),
+    ("lanes", "gauge", "Lanes with a subscriber now", |stats| stats.lanes),
+    ("subscriptions", "gauge", "Subscriptions (connection and instrument) now", |stats| stats.subscriptions),
+    ("slow_connections", "gauge", "Connections that cannot take data now", |stats| stats.slow),
+    ("seq", "gauge", "Newest position applied", |stats| stats.seq),
+    ("updates_applied", "counter", "Updates applied to the book", |stats| stats.updates_applied),
+    ("records_sent", "counter", "Records written to clients", |stats| stats.records_sent),
+    ("updates_conflated", "counter", "Updates merged into those records", |stats| stats.updates_conflated),
+    ("frames_sent", "counter", "Frames written to clients", |stats| stats.frames_sent),
+    ("frame_bytes", "counter", "Bytes of those frames", |stats| stats.frame_bytes),
+    ("gaps", "counter", "Gaps told to clients", |stats| stats.gaps),
+    ("connections_closed", "counter", "Connections ended by this node's decision", |stats| stats.closed),
+];

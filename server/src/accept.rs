@@ -1,0 +1,277 @@
+//! The door: one listener for everything. Sessions go to a shard with their raw socket, every other request to the HTTP side.
+
+mod admission;
+mod head;
+mod origin;
+mod refusal;
+mod request;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tickwire_core::access::{Authority as _, Grant};
+use tickwire_core::engine::Arrival;
+use tickwire_proto::v1::ErrorCode;
+use tickwire_proto::wire::Encoding;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use admission::{Admission, Visitor};
+pub(crate) use head::Head;
+pub(crate) use refusal::Refusal;
+
+use crate::auth::{Gate, TOKEN_BYTES_MAX};
+use crate::http::HttpSide;
+use crate::shard::{Newcomer, Shards, TransportKind, sse_preface};
+use head::{HEAD_BYTES_MAX, HeadError};
+use request::{StreamRequest, WebSocketRequest};
+
+/// What the door needs to know.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) node: String,
+    pub(crate) origins: Vec<String>,
+    pub(crate) head_within: Duration,
+    pub(crate) items_max: usize,
+    pub(crate) gate: Gate,
+    pub(crate) shards: Shards,
+    pub(crate) admission: Admission,
+    pub(crate) http: HttpSide,
+    /// Cancelled when the node leaves: sessions are refused from then on.
+    pub(crate) leaving: CancellationToken,
+    /// Sessions so far, for their names.
+    pub(crate) sessions: AtomicU64,
+}
+
+/// Binds the listener. Accepted sockets inherit its options.
+pub(crate) fn bind(address: SocketAddr, notsent_lowat_bytes: Option<u32>) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(bytes) = notsent_lowat_bytes {
+        // The kernel takes only so much more than it can send, so that what waits, waits here, where it is merged.
+        socket.set_tcp_notsent_lowat(bytes)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Door {
+    /// Accepts until `closed`.
+    pub(crate) async fn stay_open(self: Arc<Self>, listener: TcpListener, closed: CancellationToken) {
+        let greetings = Arc::new(Semaphore::new(GREETINGS_MAX));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = closed.cancelled() => return,
+            };
+            match accepted {
+                // Without a permit the socket is dropped: a flood of silent ones must not grow anything.
+                Ok((socket, peer)) => {
+                    if let Ok(permit) = greetings.clone().try_acquire_owned() {
+                        tokio::spawn(self.clone().greet(socket, peer, permit));
+                    }
+                }
+                Err(error) => {
+                    // Out of file descriptors, most likely: those who leave make room.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    async fn greet(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let visitor = self.admission.visitor(peer.ip());
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(self.head_within, read_head(&mut socket, &mut bytes)).await;
+        let head = match read {
+            Ok(Ok(Some(head))) => head,
+            // Too late, or gone: nobody to answer to.
+            Err(_) | Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
+                let status = if error == HeadError::TooLarge { 431 } else { 400 };
+                return refuse(socket, &Refusal::new(ErrorCode::BadMessage, error.to_string()).with(status, "")).await;
+            }
+        };
+        match visitor {
+            Ok(visitor) => self.serve(socket, peer, visitor, head, bytes, permit).await,
+            Err(code) => refuse(socket, &Refusal::new(code, "too many connections from this address")).await,
+        }
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        visitor: Visitor,
+        head: Head,
+        bytes: Vec<u8>,
+        greeting: OwnedSemaphorePermit,
+    ) {
+        if is_session(&head) {
+            return self.begin_session(socket, visitor, head, bytes).await;
+        }
+        // What follows may take as long as it likes to say its next request; it has a bound of its own.
+        drop(greeting);
+        match self.http.serve(socket, peer, &head, bytes).await {
+            Ok(None) => {}
+            // A browser uses a kept connection for an event stream as well.
+            Ok(Some((socket, head, bytes))) => self.begin_session(socket, visitor, head, bytes).await,
+            Err((socket, refusal)) => refuse(socket, &refusal).await,
+        }
+    }
+
+    async fn begin_session(&self, socket: TcpStream, mut visitor: Visitor, head: Head, mut bytes: Vec<u8>) {
+        let invitation = match self.invite(&head, &mut visitor) {
+            Ok(invitation) => invitation,
+            Err(refusal) => return refuse(socket, &refusal).await,
+        };
+        let Invitation { transport, arrival, preface } = invitation;
+        let Some(arrival) = arrival else {
+            return answer(socket, &preface).await;
+        };
+        bytes.drain(..head.len);
+        match socket.into_std() {
+            Ok(socket) => self.shards.attach(Newcomer { socket, visitor, transport, arrival, preface, early: bytes }).await,
+            Err(error) => tracing::warn!(%error, "a socket could not be handed over"),
+        }
+    }
+
+    /// What a request for a session gets.
+    fn invite(&self, head: &Head, visitor: &mut Visitor) -> Result<Invitation, Refusal> {
+        let cors = origin::check(head, &self.origins)?;
+        if head.path == SSE_PATH && head.method == "OPTIONS" && head.has("access-control-request-method") {
+            return Ok(Invitation::preflight(&cors));
+        }
+        let (transport, encoding, request, preface) = if head.path == WS_PATH {
+            let WebSocketRequest { encoding, response } = WebSocketRequest::parse(head)?;
+            (TransportKind::WebSocket { text: encoding == Encoding::Json }, encoding, None, response)
+        } else {
+            let with_cors = |refusal: Refusal| Refusal { headers: format!("{}{cors}", refusal.headers), ..refusal };
+            let StreamRequest { hello, subscribe } = StreamRequest::parse(head, self.items_max).map_err(with_cors)?;
+            (TransportKind::Sse { chunked: head.is_1_1 }, Encoding::Json, Some((hello, subscribe)), sse_preface(head.is_1_1, &cors))
+        };
+        let token = bearer(head)?;
+        // A WebSocket without a token in its head brings it in Hello; an event stream has no other chance.
+        let grant = match (token, &request) {
+            (None, None) => None,
+            (token, _) => Some(self.grant(token)?),
+        };
+        if self.leaving.is_cancelled() {
+            return Err(Refusal::new(ErrorCode::ShuttingDown, "this node is leaving"));
+        }
+        visitor.begin_session().map_err(|code| Refusal::new(code, "this node is full"))?;
+        let session = format!("{}-{}", self.node, self.sessions.fetch_add(1, Ordering::Relaxed) + 1);
+        Ok(Invitation { transport, arrival: Some(Arrival { encoding, grant, request, session }), preface })
+    }
+
+    fn grant(&self, token: Option<&str>) -> Result<Grant, Refusal> {
+        authorize(&self.gate, token)
+    }
+}
+
+/// A session that may begin, or an answer that is all there is.
+struct Invitation {
+    transport: TransportKind,
+    arrival: Option<Arrival>,
+    preface: Vec<u8>,
+}
+
+impl Invitation {
+    /// The answer to a browser that asks whether it may send headers of its own.
+    fn preflight(cors: &str) -> Self {
+        let preface = format!(
+            "HTTP/1.1 204 No Content\r\n{cors}Access-Control-Allow-Methods: GET\r\nAccess-Control-Allow-Headers: authorization, last-event-id\r\nAccess-Control-Max-Age: 600\r\nConnection: close\r\n\r\n"
+        );
+        Self { transport: TransportKind::Sse { chunked: false }, arrival: None, preface: preface.into_bytes() }
+    }
+}
+
+/// The grant of a token, or of nobody.
+///
+/// # Errors
+/// The refusal says whether to get another token.
+pub(crate) fn authorize(gate: &Gate, token: Option<&str>) -> Result<Grant, Refusal> {
+    let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    gate.grant(token, unix_s).map_err(|code| {
+        let text = match code {
+            ErrorCode::AuthRequired => "a token is needed: Authorization: Bearer ...",
+            ErrorCode::AuthExpired => "the token has expired",
+            _ => "the token is not acceptable",
+        };
+        Refusal::new(code, text)
+    })
+}
+
+/// The bearer token of a request.
+fn bearer(head: &Head) -> Result<Option<&str>, Refusal> {
+    if !head.has("authorization") {
+        return Ok(None);
+    }
+    let value = head.one("authorization").and_then(|value| bearer_of(value));
+    value.map(Some).ok_or_else(|| Refusal::new(ErrorCode::AuthInvalid, "Authorization is not one bearer token"))
+}
+
+/// The token of an `Authorization` header.
+pub(crate) fn bearer_of(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && token.len() <= TOKEN_BYTES_MAX).then(|| token.trim())
+}
+
+/// Whether a request belongs to a shard.
+pub(crate) fn is_session(head: &Head) -> bool {
+    matches!(head.path.as_str(), WS_PATH | SSE_PATH)
+}
+
+/// Reads until a head is whole. `None`: the client left before.
+async fn read_head(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<Option<Head>, HeadError> {
+    loop {
+        let mut piece = [0; 2_048];
+        let Ok(len @ 1..) = socket.read(&mut piece).await else { return Ok(None) };
+        bytes.extend_from_slice(&piece[..len]);
+        if let Some(head) = Head::parse(bytes)? {
+            return Ok(Some(head));
+        }
+    }
+}
+
+async fn refuse(socket: TcpStream, refusal: &Refusal) {
+    answer(socket, &refusal.response()).await;
+}
+
+/// Writes the last answer, and lets the client read it: a reset would take it away.
+async fn answer(mut socket: TcpStream, response: &[u8]) {
+    let farewell = async {
+        socket.write_all(response).await?;
+        socket.shutdown().await?;
+        let (mut piece, mut discarded) = ([0; 2_048], 0);
+        while discarded < HEAD_BYTES_MAX {
+            match socket.read(&mut piece).await? {
+                0 => break,
+                len => discarded += len,
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(FAREWELL_MAX, farewell).await;
+}
+
+const WS_PATH: &str = "/v1/ws";
+const SSE_PATH: &str = "/v1/sse";
+/// Connections that the kernel keeps for us while we are busy, enough for a storm after a restart.
+const BACKLOG: i32 = 4_096;
+/// Connections whose first request is on its way. One more is dropped.
+const GREETINGS_MAX: usize = 1_024;
+/// Pause after a failed accept.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Time for a refused client to read why. Then it is cut.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,77 @@
+//! Every request that is not a session: health, instruments, metrics and the page, by salvo over one connection after another.
+
+mod api;
+mod page;
+mod requests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use salvo::{ConnCtrl, Service};
+use tickwire_proto::v1::ErrorCode;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::accept::{Head, Refusal};
+pub(crate) use api::Api;
+use requests::Requests;
+
+/// The HTTP side. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct HttpSide {
+    service: Arc<Service>,
+    connections: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for HttpSide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HttpSide")
+    }
+}
+
+/// A connection whose next request is for a session: its socket, the head, and all bytes from the head on.
+pub(crate) type Session = (TcpStream, Head, Vec<u8>);
+
+impl HttpSide {
+    /// Serves `api`.
+    pub(crate) fn new(api: Api) -> Self {
+        Self { service: Arc::new(api.service()), connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    }
+
+    /// Serves the request that begins with `bytes`, and those that follow it on the same connection. Ends with the connection, or with a
+    /// request for a session, which is handed back.
+    ///
+    /// # Errors
+    /// Hands the socket back with a refusal: there are too many such connections.
+    pub(crate) async fn serve(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        head: &Head,
+        bytes: Vec<u8>,
+    ) -> Result<Option<Session>, (TcpStream, Refusal)> {
+        let Ok(_permit) = self.connections.try_acquire() else {
+            return Err((socket, Refusal::new(ErrorCode::ServerFull, "too many requests at once")));
+        };
+        let Ok(local) = socket.local_addr() else { return Ok(None) };
+        // Hidden from salvo's documentation, but public: the one place where it is used.
+        let handler = self.service.hyper_handler(local.into(), peer.into(), http::uri::Scheme::HTTP, None, ConnCtrl::new(), None);
+        let io = TokioIo::new(Requests::new(socket, head, bytes));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(io, handler);
+        Ok(connection.without_shutdown().await.ok().and_then(|parts| parts.io.into_inner().into_session()))
+    }
+}
+
+/// Connections with requests other than sessions. One more is refused (503).
+const CONNECTIONS_MAX: usize = 1_024;
+/// Time for the next request to arrive on a kept connection. Then it is closed.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Bytes of hyper's buffers.
+const BUFFER_BYTES_MAX: usize = 64 * 1_024;

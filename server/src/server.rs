@@ -1,0 +1,111 @@
+//! A whole server: starts its parts in order, and ends them in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use tickwire_core::engine::EngineConfig;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::accept::{self, Admission, Door};
+use crate::auth::Gate;
+use crate::config::{Config, DrainConfig};
+use crate::http::{Api, HttpSide};
+use crate::ingest;
+use crate::shard::Shards;
+use crate::telemetry::Metrics;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    drain: DrainConfig,
+    shards: Shards,
+    threads: Vec<JoinHandle<()>>,
+    /// Cancelled by the owner: leave.
+    stop: CancellationToken,
+    /// Cancelled by us: the feed ends, and the door closes.
+    ended: CancellationToken,
+}
+
+impl Server {
+    /// Binds the listener, starts shards and ingest, and serves in the background.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the system refuses a thread.
+    pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
+        let listener = accept::bind(config.listen, config.limits.notsent_lowat_bytes)
+            .with_context(|| format!("cannot listen on {} (key listen)", config.listen))?;
+        let address = listener.local_addr()?;
+        let gate = Gate::new(config.auth.clone());
+        let (shards, threads) = Shards::start(config.shards, &engine_config(&config), &gate, config.limits.message_bytes_max)?;
+        let (metrics, ended) = (Arc::new(Metrics::default()), CancellationToken::new());
+        let readiness = ingest::start(config.feed, config.node.clone(), shards.clone(), metrics.clone(), ended.clone());
+        let api = Api {
+            gate: gate.clone(),
+            shards: shards.clone(),
+            readiness,
+            leaving: stop.clone(),
+            metrics: config.metrics.then_some(metrics),
+            page: config.page,
+        };
+        let door = Door {
+            node: config.node,
+            origins: config.origins,
+            head_within: config.limits.head_within,
+            items_max: config.limits.items_max,
+            gate,
+            shards: shards.clone(),
+            admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),
+            http: HttpSide::new(api),
+            leaving: stop.clone(),
+            sessions: AtomicU64::new(0),
+        };
+        tokio::spawn(Arc::new(door).stay_open(listener, ended.clone()));
+        info!(%address, shards = threads.len(), "listening");
+        Ok(Self { address, drain: config.drain, shards, threads, stop, ended })
+    }
+
+    /// Where it listens; the port is the real one when the configuration said 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until `stop` was cancelled and the drain has ended: everyone was told Goodbye, and has left or run out of time.
+    ///
+    /// Health checks are answered meanwhile (`/readyz` with 503), new sessions are refused.
+    pub async fn stopped(self) {
+        self.stop.cancelled().await;
+        let DrainConfig { within, retry_after, spread } = self.drain;
+        info!(connections = self.shards.connections(), "draining");
+        self.shards.drain(retry_after, spread, within).await;
+        let left_behind = self.shards.connections();
+        self.ended.cancel();
+        self.shards.stop().await;
+        let threads = self.threads;
+        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        info!(left_behind, "ended");
+    }
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let limits = &config.limits;
+    EngineConfig {
+        node: config.node.clone(),
+        message_bytes_max: limits.message_bytes_max as u32,
+        subscriptions_max: limits.subscriptions_max,
+        items_max: limits.items_max,
+        commands_per_s: limits.commands_per_s,
+        commands_burst: limits.commands_burst,
+        hello_within: limits.hello_within,
+        conflate_ms_default: config.conflate_ms_default,
+        conflate_ms_min: config.conflate_ms_min,
+        heartbeat: config.heartbeat,
+        stalled_max: limits.stalled_max,
+        events_kept: limits.events_kept,
+        events_waiting_max: limits.events_waiting_max,
+    }
+}

@@ -1,0 +1,161 @@
+//! The connections of a shard, by key, and the buffer in which their frames are put together.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mio::{Interest, Registry, Token};
+use tickwire_core::engine::{ConnectionKey, FrameRef, Sink, Written};
+use tickwire_proto::Moment;
+use tickwire_proto::v1::ErrorCode;
+
+use super::connection::{Connection, Farewell, Phase, Sent};
+use super::{TransportKind, Visitor};
+
+/// The connections, and what their sockets are given.
+pub(super) struct Hub {
+    registry: Registry,
+    slots: Vec<Option<Connection>>,
+    free: Vec<u32>,
+    serials: u64,
+    /// Frames of the connection that is being written. Empty between connections.
+    scratch: Vec<u8>,
+    /// Connections whose socket broke during a flush: the engine is told after it.
+    broken: Vec<u32>,
+    /// Leaving connections, the oldest first.
+    farewells: VecDeque<Farewell>,
+    /// Of this flush.
+    now: Moment,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Hub {
+    pub(super) fn new(registry: Registry, connections: Arc<AtomicUsize>) -> Self {
+        Self {
+            registry,
+            slots: Vec::new(),
+            free: Vec::new(),
+            serials: 0,
+            scratch: Vec::new(),
+            broken: Vec::new(),
+            farewells: VecDeque::new(),
+            now: Moment::ZERO,
+            connections,
+        }
+    }
+
+    /// Takes over a socket.
+    pub(super) fn insert(&mut self, socket: std::net::TcpStream, transport: TransportKind, visitor: Visitor) -> io::Result<u32> {
+        let mut socket = mio::net::TcpStream::from_std(socket);
+        let key = self.free.pop().unwrap_or(self.slots.len() as u32);
+        // Edges of both directions from the start: no system call when a socket fills up or empties.
+        if let Err(error) = self.registry.register(&mut socket, Token(key as usize), Interest::READABLE | Interest::WRITABLE) {
+            if (key as usize) < self.slots.len() {
+                self.free.push(key);
+            }
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(error);
+        }
+        self.serials += 1;
+        let connection = Connection::new(socket, transport, visitor, self.serials);
+        match self.slots.get_mut(key as usize) {
+            Some(slot) => *slot = Some(connection),
+            None => self.slots.push(Some(connection)),
+        }
+        Ok(key)
+    }
+
+    pub(super) fn get(&mut self, key: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(key as usize)?.as_mut()
+    }
+
+    /// Closes the socket and frees the key.
+    pub(super) fn remove(&mut self, key: u32) {
+        let Some(mut connection) = self.slots.get_mut(key as usize).and_then(Option::take) else { return };
+        let _ = self.registry.deregister(&mut connection.socket);
+        self.free.push(key);
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Ends a connection that the engine has forgotten: the reason leaves behind what was committed, then we wait for the client to close.
+    pub(super) fn leave(&mut self, key: u32, code: Option<u16>, reason: &str) {
+        self.scratch.clear();
+        let (now, mut scratch) = (self.now, std::mem::take(&mut self.scratch));
+        if let Some(connection) = self.get(key) {
+            connection.push_end(&mut scratch, code, reason);
+            connection.phase = Phase::Leaving { discarded: 0 };
+            let (sent, serial) = (connection.send(&scratch), connection.serial);
+            connection.shut_if_done();
+            if sent == Sent::Broken {
+                self.remove(key);
+            } else {
+                self.farewells.push_back(Farewell { key, serial, until: now + LINGER_MAX });
+            }
+        }
+        scratch.clear();
+        self.scratch = scratch;
+    }
+
+    /// Tells the time before anything happens.
+    pub(super) fn set_now(&mut self, now: Moment) {
+        self.now = now;
+    }
+
+    /// Cuts leaving connections whose time is over.
+    pub(super) fn cut_overdue(&mut self) {
+        while let Some(farewell) = self.farewells.front().copied().filter(|farewell| farewell.until <= self.now) {
+            self.farewells.pop_front();
+            if self.get(farewell.key).is_some_and(|connection| connection.serial == farewell.serial) {
+                self.remove(farewell.key);
+            }
+        }
+    }
+
+    /// When [`Hub::cut_overdue`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.farewells.front().map(|farewell| farewell.until)
+    }
+
+    /// Connections whose socket broke since the last call.
+    pub(super) fn take_broken(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.broken)
+    }
+}
+
+impl Sink for Hub {
+    fn frame(&mut self, connection: ConnectionKey, frame: FrameRef<'_>) {
+        if let Some(Some(connection)) = self.slots.get(connection.0 as usize) {
+            connection.push_frame(&mut self.scratch, frame);
+        }
+    }
+
+    fn commit(&mut self, key: ConnectionKey) -> Written {
+        let sent = match self.slots.get_mut(key.0 as usize) {
+            Some(Some(connection)) => connection.send(&self.scratch),
+            _ => Sent::All,
+        };
+        self.scratch.clear();
+        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
+            self.scratch = Vec::new();
+        }
+        match sent {
+            Sent::All => Written::All,
+            Sent::Blocked => Written::Blocked,
+            Sent::Broken => {
+                self.broken.push(key.0);
+                Written::Blocked
+            }
+        }
+    }
+
+    fn close(&mut self, connection: ConnectionKey, code: ErrorCode, text: &str) {
+        self.leave(connection.0, Some(code.close_code()), text);
+    }
+}
+
+/// How long a leaving connection may take to read the reason and close. Then it is cut.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+/// Bytes of scratch kept between flushes. A larger buffer, grown by a large snapshot, is given back.
+const SCRATCH_BYTES_KEPT: usize = 1 << 20;

@@ -1,0 +1,280 @@
+//! The loop of one shard: waits for sockets, commands and deadlines, feeds the engine, and flushes once.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::event::Event;
+use mio::{Events, Poll, Token, Waker};
+use tickwire_core::Engine;
+use tickwire_core::engine::ConnectionKey;
+use tickwire_proto::v1::{self, ErrorCode};
+use tickwire_proto::{Moment, Symbol};
+use tokio::sync::mpsc;
+
+use super::connection::{Phase, Sent};
+use super::hub::Hub;
+use super::{BookImages, InstrumentPage, Newcomer, ShardCommand, TransportKind};
+use crate::websocket::{Incoming, Violation};
+
+/// One shard.
+pub(super) struct Reactor {
+    poll: Poll,
+    waker: Arc<Waker>,
+    commands: mpsc::Receiver<ShardCommand>,
+    engine: Engine,
+    hub: Hub,
+    /// What is read lands here, whoever sent it.
+    buffer: Vec<u8>,
+    /// Connections that had more to read than one turn allows.
+    unread: Vec<u32>,
+    message_bytes_max: usize,
+    origin: Instant,
+    now: Moment,
+    /// When the engine was last told the time of day.
+    told_time_at: Option<Moment>,
+    stopping: bool,
+}
+
+impl Reactor {
+    pub(super) fn new(
+        engine: Engine,
+        commands: mpsc::Receiver<ShardCommand>,
+        connections: Arc<AtomicUsize>,
+        message_bytes_max: usize,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let hub = Hub::new(poll.registry().try_clone()?, connections);
+        let (buffer, unread, origin) = (vec![0; READ_BYTES], Vec::new(), Instant::now());
+        let (now, told_time_at, stopping) = (Moment::ZERO, None, false);
+        Ok(Self { poll, waker, commands, engine, hub, buffer, unread, message_bytes_max, origin, now, told_time_at, stopping })
+    }
+
+    /// Wakes the loop.
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+
+    /// Runs until a `Stop` command.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        self.tell_time();
+        while !self.stopping {
+            match self.poll.poll(&mut events, Some(self.patience())) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            self.tell_time();
+            for key in std::mem::take(&mut self.unread) {
+                self.read(key);
+            }
+            for event in &events {
+                self.socket_event(event);
+            }
+            // After the sockets, so that no event of a connection that ended meets a new one of the same key.
+            self.run_commands();
+            self.hub.cut_overdue();
+            self.engine.flush(self.now, &mut self.hub);
+            for key in self.hub.take_broken() {
+                self.gone(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// How long to wait for something to happen.
+    fn patience(&self) -> Duration {
+        if !self.unread.is_empty() {
+            return Duration::ZERO;
+        }
+        let now = self.moment();
+        let wait = |deadline: Moment| deadline.since(now);
+        [self.engine.deadline(), self.hub.deadline()].into_iter().flatten().map(wait).fold(TIME_OF_DAY_EVERY, Duration::min)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::from_micros(self.origin.elapsed().as_micros() as u64)
+    }
+
+    fn tell_time(&mut self) {
+        self.now = self.moment();
+        self.hub.set_now(self.now);
+        if self.told_time_at.is_none_or(|at| self.now >= at + TIME_OF_DAY_EVERY) {
+            let unix_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+            self.engine.set_wall_clock(self.now, unix_us);
+            self.told_time_at = Some(self.now);
+        }
+    }
+
+    fn run_commands(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                ShardCommand::Apply(batch) => self.engine.apply(self.now, &batch),
+                ShardCommand::Attach(newcomer) => self.attach(*newcomer),
+                ShardCommand::Inspect(answer) => drop(answer.send(self.engine.stats())),
+                ShardCommand::Images(answer) => drop(answer.send(self.images())),
+                ShardCommand::Instruments(page, answer) => drop(answer.send(self.instruments(&page))),
+                ShardCommand::Drain { retry_after, spread } => self.engine.drain(self.now, retry_after, spread),
+                ShardCommand::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn images(&self) -> BookImages {
+        let mut instruments = Vec::new();
+        self.engine.images(&mut |info, updates| instruments.push((info.clone(), updates.to_vec())));
+        BookImages { seq: self.engine.stats().seq, instruments }
+    }
+
+    fn instruments(&self, page: &InstrumentPage) -> (Vec<v1::InstrumentInfo>, bool) {
+        let (mut found, mut more) = (Vec::new(), false);
+        self.engine.images(&mut |info, _| {
+            if info.id <= page.after {
+                return;
+            }
+            let Ok(symbol) = Symbol::parse(&info.symbol) else { return };
+            let fits = page.allowed.iter().any(|allowed| allowed.matches(&symbol))
+                && page.pattern.as_ref().is_none_or(|pattern| pattern.matches(&symbol));
+            match fits {
+                true if found.len() < page.limit => found.push(info.clone()),
+                true => more = true,
+                false => {}
+            }
+        });
+        (found, more)
+    }
+
+    fn attach(&mut self, newcomer: Newcomer) {
+        let Newcomer { socket, visitor, transport, arrival, preface, mut early } = newcomer;
+        let key = match self.hub.insert(socket, transport, visitor) {
+            Ok(key) => key,
+            Err(error) => return tracing::warn!(%error, "a connection could not be watched"),
+        };
+        self.engine.attach(self.now, ConnectionKey(key), arrival);
+        match self.hub.get(key).map(|connection| connection.send(&preface)) {
+            Some(Sent::Broken) => self.gone(key),
+            _ => self.received(key, &mut early),
+        }
+    }
+
+    fn socket_event(&mut self, event: &Event) {
+        if event.token() == WAKE {
+            return;
+        }
+        let key = event.token().0 as u32;
+        if event.is_writable() {
+            self.write(key);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read(key);
+        }
+    }
+
+    /// The socket takes bytes again.
+    fn write(&mut self, key: u32) {
+        let Some(connection) = self.hub.get(key).filter(|connection| connection.is_blocked()) else { return };
+        let (sent, phase) = (connection.send_rest(), connection.phase);
+        match (sent, phase) {
+            (Sent::Broken, _) => self.gone(key),
+            (Sent::All, Phase::Open) => self.engine.writable(self.now, ConnectionKey(key)),
+            (Sent::All, Phase::Leaving { .. }) => connection.shut_if_done(),
+            (Sent::Blocked, _) => {}
+        }
+    }
+
+    /// Reads until nothing is there; a connection that sends faster than that goes on in the next turn, behind the others.
+    fn read(&mut self, key: u32) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..READS_PER_TURN {
+            let Some(connection) = self.hub.get(key) else { break };
+            match connection.read(&mut buffer) {
+                Ok(None) => {
+                    self.buffer = buffer;
+                    return;
+                }
+                Ok(Some(len)) if len > 0 => self.received(key, &mut buffer[..len]),
+                _ => {
+                    self.gone(key);
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+        if self.hub.get(key).is_some() {
+            self.unread.push(key);
+        }
+    }
+
+    fn received(&mut self, key: u32, bytes: &mut [u8]) {
+        let Some(connection) = self.hub.get(key) else { return };
+        match (&mut connection.phase, connection.transport) {
+            (Phase::Leaving { discarded }, _) => {
+                *discarded += bytes.len();
+                if *discarded > DISCARDED_BYTES_MAX {
+                    self.hub.remove(key);
+                }
+            }
+            (Phase::Open, TransportKind::WebSocket { text }) => self.received_frames(key, text, bytes),
+            // A body, or a second request: neither is read.
+            (Phase::Open, TransportKind::Sse { .. }) => {}
+        }
+    }
+
+    fn received_frames(&mut self, key: u32, text_expected: bool, bytes: &mut [u8]) {
+        let Some(connection) = self.hub.get(key) else { return };
+        let mut inbound = std::mem::take(&mut connection.inbound);
+        let (mut left, mut broken) = (None, false);
+        let (now, engine, hub) = (self.now, &mut self.engine, &mut self.hub);
+        let result = inbound.take(now, bytes, self.message_bytes_max, &mut |incoming| match incoming {
+            Incoming::Message { text, payload } if text == text_expected => engine.receive(now, ConnectionKey(key), payload),
+            Incoming::Message { .. } => {
+                let text = if text_expected { "binary message where text was agreed" } else { "text message where binary was agreed" };
+                engine.reject(now, ConnectionKey(key), ErrorCode::BadMessage, text);
+            }
+            Incoming::Ping(payload) => broken |= hub.get(key).is_some_and(|connection| connection.pong(payload) == Sent::Broken),
+            Incoming::Close(code) => left = Some(code),
+        });
+        if let Some(connection) = self.hub.get(key) {
+            connection.inbound = inbound;
+        }
+        match (result, left) {
+            (Err(Violation::TooLarge(text)), _) => self.engine.reject(now, ConnectionKey(key), ErrorCode::MessageTooLarge, text),
+            (Err(violation), _) => {
+                let (code, reason) = violation.close();
+                self.end(key, Some(code), reason);
+            }
+            (Ok(()), Some(code)) => self.end(key, code, ""),
+            (Ok(()), None) if broken => self.gone(key),
+            (Ok(()), None) => {}
+        }
+    }
+
+    /// Ends a conversation for a reason below the session protocol.
+    fn end(&mut self, key: u32, code: Option<u16>, reason: &str) {
+        self.engine.detach(ConnectionKey(key));
+        self.hub.leave(key, code, reason);
+    }
+
+    /// The transport is gone.
+    fn gone(&mut self, key: u32) {
+        if self.hub.get(key).is_some_and(|connection| connection.phase == Phase::Open) {
+            self.engine.detach(ConnectionKey(key));
+        }
+        self.hub.remove(key);
+    }
+}
+
+/// Token of the waker. Connections count from 0.
+const WAKE: Token = Token(usize::MAX);
+/// Events taken from the system at once. More come with the next turn.
+const EVENTS_MAX: usize = 1_024;
+/// Bytes of one read.
+const READ_BYTES: usize = 64 * 1_024;
+/// Reads of one connection in a turn. More wait for the next, so that one that sends without end does not keep the others waiting.
+const READS_PER_TURN: usize = 4;
+/// Bytes that a leaving client may still send. More cut it.
+const DISCARDED_BYTES_MAX: usize = 256 * 1_024;
+/// How often the engine is told the time of day; the longest sleep.
+const TIME_OF_DAY_EVERY: Duration = Duration::from_secs(1);
