@@ -10,7 +10,7 @@ use tickwire_core::access::{Authority, Grant};
 use tickwire_core::engine::{Arrival, ConnectionKey, Engine, EngineConfig, FrameRef, Sink, Written};
 use tickwire_core::health::FeedRule;
 use tickwire_core::intake::{Intake, IntakeConfig, Message};
-use tickwire_core::{Batch, Entry};
+use tickwire_core::{Batch, Entry, InstrumentId, checkpoint};
 use tickwire_proto::image::Image;
 use tickwire_proto::session::{Change, Event, Input, Item, Output, Session, SessionConfig, State, SubscribeOptions, SubscriptionId};
 use tickwire_proto::v1::{self, ErrorCode, update::Body};
@@ -57,16 +57,31 @@ fn a_client_that_takes_nothing_for_a_while_gets_the_newest_afterwards() {
     world.settle();
 }
 
+#[test]
+fn a_node_that_starts_from_a_checkpoint_serves_what_the_old_one_would_have() {
+    let mut world = World::new(8);
+    world.join(Encoding::Protobuf, 0, "#");
+    world.join(Encoding::Json, 100, "#");
+    world.run(Duration::from_secs(10));
+    let checkpoint = world.checkpoint();
+    world.run(Duration::from_secs(20));
+    world.restart(&checkpoint);
+    world.run(Duration::from_secs(20));
+    world.settle();
+}
+
 /// A feed, one shard and its clients.
 struct World {
     now: Moment,
     market: Market,
     intake: Intake,
     engine: Engine,
-    seq: u64,
-    /// What the feed said, by instrument id, and every status in order.
+    /// Every message with its routing key; its place is its position.
+    log: Vec<(String, Vec<u8>)>,
+    /// Instruments by their id on the node.
     infos: BTreeMap<u32, v1::InstrumentInfo>,
-    images: BTreeMap<u32, Image>,
+    /// What the feed said, by symbol, and every status in order.
+    images: BTreeMap<String, Image>,
     statuses: Vec<(String, v1::Status)>,
     clients: Vec<Client>,
     keys: u32,
@@ -88,27 +103,12 @@ struct Client {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let rule = |feed: &str| FeedRule {
-            feed: feed.into(),
-            pattern: Pattern::parse(&format!("{feed}.#")).expect("a pattern"),
-            silence_max: None,
-            age_max: None,
-        };
-        let config = IntakeConfig {
-            routing_prefix: String::new(),
-            price_scale: Scale::default(),
-            quantity_scale: Scale::default(),
-            body_bytes_max: 1 << 20,
-            updates_max: 1_000,
-            instruments_max: 1_000,
-            rules: ["stock", "crypto", "soccer"].map(rule).into(),
-        };
         let mut world = Self {
             now: Moment::ZERO,
             market: Market::new(seed, START),
-            intake: Intake::new(config),
+            intake: Intake::new(intake_config()),
             engine: Engine::new(engine_config(), Box::new(Anyone)),
-            seq: 0,
+            log: Vec::new(),
             infos: BTreeMap::new(),
             images: BTreeMap::new(),
             statuses: Vec::new(),
@@ -121,7 +121,7 @@ impl World {
         world.engine.apply(world.now, &batch);
         let opening = world.market.opening();
         world.publish(opening);
-        world.engine.apply(world.now, &Batch { entries: vec![Entry::Synced] });
+        world.engine.apply(world.now, &synced());
         // Clients come after the opening and get its statuses as state.
         world.statuses.clear();
         world
@@ -166,9 +166,9 @@ impl World {
         for (index, client) in self.clients.iter().enumerate() {
             assert_eq!(client.session.state(), State::Live, "client {index}");
             let wanted = |symbol: &str| client.pattern.matches(&tickwire_proto::Symbol::parse(symbol).expect("a symbol"));
-            for (id, info) in self.infos.iter().filter(|(_, info)| wanted(&info.symbol)) {
+            for info in self.infos.values().filter(|info| wanted(&info.symbol)) {
                 let held = client.session.latest(&info.symbol).unwrap_or_else(|| panic!("client {index} has no {}", info.symbol));
-                assert_eq!(held.image, self.images[id], "client {index}, {}", info.symbol);
+                assert_eq!(held.image, self.images[&info.symbol], "client {index}, {}", info.symbol);
                 assert_eq!(held.info.price_scale, info.price_scale);
             }
             let said: Vec<_> = self.statuses.iter().filter(|(symbol, _)| wanted(symbol)).collect();
@@ -193,38 +193,62 @@ impl World {
         self.exchange();
     }
 
+    /// The book of the node, as it comes back from parts that were written and read.
+    fn checkpoint(&self) -> v1::Checkpoint {
+        let mut instruments = Vec::new();
+        self.engine.images(&mut |info, images| {
+            let announced = self.intake.is_announced(InstrumentId(info.id));
+            instruments.push(v1::CheckpointInstrument { info: Some(info.clone()), images: images.to_vec(), announced });
+        });
+        // Ids belong to a node: another order gives other ids.
+        instruments.reverse();
+        let mut assembler = checkpoint::Assembler::new();
+        for part in checkpoint::build("1", self.log.len() as u64, 0, 0, instruments) {
+            assembler.take(v1::Checkpoint::decode(&part.encode_to_vec()[..]).expect("it was encoded here"));
+        }
+        assembler.newest().expect("all parts are there").clone()
+    }
+
+    /// Another node takes over: it starts from `checkpoint` and reads the rest of the log, then the clients come.
+    fn restart(&mut self, checkpoint: &v1::Checkpoint) {
+        self.intake = Intake::new(intake_config());
+        self.engine = Engine::new(engine_config(), Box::new(Anyone));
+        self.engine.set_wall_clock(self.now, START + self.now.as_micros());
+        let mut batch = Batch::default();
+        self.intake.restore(checkpoint, &mut batch);
+        for seq in checkpoint.seq + 1..=self.log.len() as u64 {
+            self.read(seq, &mut batch);
+        }
+        self.infos = batch.entries.iter().filter_map(announced).collect();
+        self.engine.apply(self.now, &batch);
+        self.engine.apply(self.now, &synced());
+        (0..self.clients.len()).for_each(|index| self.cut(index));
+    }
+
     fn publish(&mut self, publications: Vec<Publication>) {
         let mut batch = Batch::default();
         for Publication { symbol, message } in publications {
-            self.seq += 1;
-            let body = message.encode_to_vec();
-            let content_type = Some("application/x-protobuf");
-            let receipt = self
-                .intake
-                .take(Message { seq: self.seq, routing_key: &symbol, content_type, content_encoding: None, body: &body }, &mut batch);
-            assert_eq!(receipt.poison, []);
+            self.log.push((symbol, message.encode_to_vec()));
+            self.read(self.log.len() as u64, &mut batch);
         }
-        for feed in ["stock", "crypto", "soccer"] {
-            let health = v1::FeedHealth::Live as i32;
-            batch
-                .entries
-                .extend((self.infos.is_empty()).then(|| Entry::Feed(v1::FeedState { feed: feed.into(), health, ..Default::default() })));
-        }
+        self.infos.extend(batch.entries.iter().filter_map(announced));
         for entry in &batch.entries {
-            match entry {
-                Entry::Instrument(info) => {
-                    self.infos.insert(info.id, info.clone());
-                }
-                Entry::Update(update) => {
-                    let _ = self.images.entry(update.id).or_default().apply(update);
-                    if let Some(Body::Status(status)) = &update.body {
-                        self.statuses.push((self.infos[&update.id].symbol.clone(), status.clone()));
-                    }
-                }
-                _ => {}
+            let Entry::Update(update) = entry else { continue };
+            let symbol = self.infos[&update.id].symbol.clone();
+            let _ = self.images.entry(symbol.clone()).or_default().apply(update);
+            if let Some(Body::Status(status)) = &update.body {
+                self.statuses.push((symbol, status.clone()));
             }
         }
         self.engine.apply(self.now, &batch);
+    }
+
+    /// Takes the message at `seq`.
+    fn read(&mut self, seq: u64, batch: &mut Batch) {
+        let (routing_key, body) = &self.log[seq as usize - 1];
+        let content_type = Some("application/x-protobuf");
+        let receipt = self.intake.take(Message { seq, routing_key, content_type, content_encoding: None, body }, batch);
+        assert_eq!(receipt.poison, []);
     }
 
     /// Passes frames to and fro until nobody has more to say now.
@@ -318,6 +342,36 @@ impl Authority for Anyone {
         Ok(Grant { subject: "anyone".into(), patterns, expires_at_s: None, conflate_ms_min: 0, subscriptions_max: None })
     }
 }
+
+fn announced(entry: &Entry) -> Option<(u32, v1::InstrumentInfo)> {
+    if let Entry::Instrument(info) = entry { Some((info.id, info.clone())) } else { None }
+}
+
+/// The node has caught up, and all feeds are well.
+fn synced() -> Batch {
+    let live = |feed: &str| Entry::Feed(v1::FeedState { feed: feed.into(), health: v1::FeedHealth::Live as i32, ..Default::default() });
+    Batch { entries: FEEDS.map(live).into_iter().chain([Entry::Synced]).collect() }
+}
+
+fn intake_config() -> IntakeConfig {
+    let rule = |feed: &str| FeedRule {
+        feed: feed.into(),
+        pattern: Pattern::parse(&format!("{feed}.#")).expect("a pattern"),
+        silence_max: None,
+        age_max: None,
+    };
+    IntakeConfig {
+        routing_prefix: String::new(),
+        price_scale: Scale::default(),
+        quantity_scale: Scale::default(),
+        body_bytes_max: 1 << 20,
+        updates_max: 1_000,
+        instruments_max: 1_000,
+        rules: FEEDS.map(rule).into(),
+    }
+}
+
+const FEEDS: [&str; 3] = ["stock", "crypto", "soccer"];
 
 fn engine_config() -> EngineConfig {
     EngineConfig {
