@@ -82,22 +82,6 @@ pub fn start(
 
 /// The intake of a feed that nobody configured: limits of the design, and one feed named `feed` for every symbol.
 pub fn default_intake() -> IntakeConfig {
-    let rule = FeedRule { feed: "feed".to_owned(), pattern: every_symbol(), silence_max: None, age_max: None };
-    intake_with(vec![rule])
-}
-
-/// The intake of the built-in market: a feed for each of its parts, which sends a sign of life every second.
-pub fn demo_intake() -> IntakeConfig {
-    let rule = |feed: &str| FeedRule {
-        feed: feed.to_owned(),
-        pattern: Pattern::parse(&format!("{feed}.#")).unwrap_or_else(|_| every_symbol()),
-        silence_max: Some(DEMO_SILENCE_MAX),
-        age_max: None,
-    };
-    intake_with(vec![rule("stock"), rule("crypto"), rule("soccer")])
-}
-
-fn intake_with(rules: Vec<FeedRule>) -> IntakeConfig {
     IntakeConfig {
         routing_prefix: String::new(),
         price_scale: DEFAULT_PRICE_SCALE,
@@ -105,7 +89,7 @@ fn intake_with(rules: Vec<FeedRule>) -> IntakeConfig {
         body_bytes_max: BODY_BYTES_MAX,
         updates_max: UPDATES_MAX,
         instruments_max: INSTRUMENTS_MAX,
-        rules,
+        rules: vec![FeedRule { feed: "feed".to_owned(), pattern: every_symbol(), silence_max: None, age_max: None }],
     }
 }
 
@@ -113,8 +97,6 @@ fn every_symbol() -> Pattern {
     Pattern::parse("#").expect("`#` is a pattern")
 }
 
-/// Silence after which the demo's feeds are STALE: three missed signs of life.
-const DEMO_SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Scale of prices in protobuf messages of instruments that nobody announced.
 const DEFAULT_PRICE_SCALE: Scale = match Scale::new(2) {
     Ok(scale) => scale,

@@ -32,8 +32,9 @@ fn amqp(checker: &mut Checker<'_>) -> Option<AmqpConfig> {
     if prefix.len() > PREFIX_BYTES_MAX {
         checker.problem("feed.amqp.names_prefix", format!("is longer than {PREFIX_BYTES_MAX} bytes"));
     }
+    let (log_bytes_max, segment_bytes) = (checker.number("feed.amqp.max_length_bytes"), checker.number("feed.amqp.segment_bytes"));
     match BrokerUrl::parse(&checker.text("feed.amqp.url")) {
-        Ok(url) => Some(AmqpConfig { prefix, topology, ..AmqpConfig::new(url) }),
+        Ok(url) => Some(AmqpConfig { prefix, topology, log_bytes_max, segment_bytes, ..AmqpConfig::new(url) }),
         Err(error) => {
             checker.problem("feed.amqp.url", error.to_string());
             None

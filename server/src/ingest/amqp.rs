@@ -40,12 +40,17 @@ pub struct AmqpConfig {
     pub prefix: String,
     /// Who makes exchanges and queues.
     pub topology: Topology,
+    /// How large the log may grow, if we make it. Ten checkpoint intervals have to fit.
+    pub log_bytes_max: u64,
+    /// Size of the log's files, if we make it: it is shortened by whole files.
+    pub segment_bytes: u64,
 }
 
 impl AmqpConfig {
     /// The settled names, declared by the server.
     pub fn new(url: BrokerUrl) -> Self {
-        Self { url, prefix: String::new(), topology: Topology::Declared }
+        let (log_bytes_max, segment_bytes) = (LOG_BYTES_MAX, SEGMENT_BYTES);
+        Self { url, prefix: String::new(), topology: Topology::Declared, log_bytes_max, segment_bytes }
     }
 }
 
@@ -139,6 +144,10 @@ impl Allowance {
     }
 }
 
+/// How large the log may grow by default.
+const LOG_BYTES_MAX: u64 = 2_000_000_000;
+/// Size of the log's files by default.
+const SEGMENT_BYTES: u64 = 50_000_000;
 /// Batches between reader and feed task. While it is full the reader waits, and the broker stops at the prefetch.
 const TOLD_MAX: usize = 16;
 /// Checkpoints and dead letters that wait for the broker. More dead letters are counted and dropped.

@@ -84,7 +84,7 @@ impl Reader {
     async fn session(&mut self) -> Result<Infallible, Failure> {
         let connection = connect(&self.config.url, &format!("tickwire {}: feed", self.node)).await?;
         if self.config.topology == Topology::Declared {
-            topology::ensure(&connection, &self.names, !self.compared).await?;
+            topology::ensure(&connection, &self.names, &self.config, !self.compared).await?;
             self.compared = true;
         }
         if matches!(self.start, Start::Unknown) {

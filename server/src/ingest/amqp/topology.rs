@@ -5,15 +5,16 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, ErrorKind, ExchangeKind};
 use tracing::{info, warn};
 
+use super::AmqpConfig;
 use super::failure::{Failure, NOT_FOUND};
 use super::names::Names;
 
 /// Declares what is missing. With `compare`, says what is there but different from what would have been declared; that is left alone.
-pub(crate) async fn ensure(connection: &Connection, names: &Names, compare: bool) -> Result<(), Failure> {
+pub(crate) async fn ensure(connection: &Connection, names: &Names, config: &AmqpConfig, compare: bool) -> Result<(), Failure> {
     let parts = [
         Part::Exchange(&names.feed),
         Part::Exchange(&names.dead),
-        Part::Queue(&names.log, log_arguments()),
+        Part::Queue(&names.log, log_arguments(config)),
         Part::Queue(&names.checkpoint, checkpoint_arguments()),
         Part::Queue(&names.dead, dead_arguments()),
     ];
@@ -80,12 +81,13 @@ impl Part<'_> {
     }
 }
 
-fn log_arguments() -> FieldTable {
+fn log_arguments(config: &AmqpConfig) -> FieldTable {
+    let number = |value: u64| AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX));
     table([
         ("x-queue-type", text("stream")),
         ("x-max-age", text("1h")),
-        ("x-max-length-bytes", AMQPValue::LongLongInt(2_000_000_000)),
-        ("x-stream-max-segment-size-bytes", AMQPValue::LongLongInt(50_000_000)),
+        ("x-max-length-bytes", number(config.log_bytes_max)),
+        ("x-stream-max-segment-size-bytes", number(config.segment_bytes)),
     ])
 }
 
