@@ -151,3 +151,29 @@ fn rules(silence_ms: Option<u64>, age_ms: Option<u64>) -> Vec<FeedRule> {
     let [silence_max, age_max] = [silence_ms, age_ms].map(|ms| ms.map(Duration::from_millis));
     alloc::vec![FeedRule { feed: "stock".into(), pattern: Pattern::parse("stock.#").unwrap(), silence_max, age_max }]
 }
+
+proptest::proptest! {
+    /// Whatever was heard before: three intervals after the last of it a feed is not LIVE, and it is LIVE for as long as it is heard.
+    #[test]
+    fn a_mute_feed_is_never_live_for_longer_than_its_limit(
+        gaps in proptest::collection::vec((0_u64..2_900, proptest::prelude::any::<bool>()), 1..30), mute in 0_u64..6_000
+    ) {
+        let mut monitor = Monitor::new(rules(None, None), Moment::ZERO, 0);
+        monitor.caught_up(Moment::ZERO);
+        monitor.alive(Moment::ZERO, "stock", 1, Some(Duration::from_secs(1)));
+        let mut at = 0;
+        for (gap, is_alive) in gaps {
+            at += gap;
+            monitor.poll(Moment::from_millis(at), at);
+            proptest::prop_assert_eq!(monitor.states()[0].health(), FeedHealth::Live);
+            if is_alive {
+                monitor.alive(Moment::from_millis(at), "stock", 1, None);
+            } else {
+                monitor.heard(Moment::from_millis(at), "stock", 1, None);
+            }
+        }
+        proptest::prop_assert_eq!(monitor.deadline(), Some(Moment::from_millis(at + 3_000)));
+        monitor.poll(Moment::from_millis(at + mute), at);
+        proptest::prop_assert_eq!(monitor.states()[0].health() == FeedHealth::Stale, mute >= 3_000);
+    }
+}
