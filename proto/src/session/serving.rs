@@ -186,12 +186,8 @@ impl Session {
         if code == ErrorCode::RateLimited || (again && error.request_id != 0) {
             self.pace.hold(now + wait.unwrap_or(REPEAT_WAIT));
         }
-        if matches!(code, ErrorCode::AuthInvalid | ErrorCode::AuthExpired) {
-            // A renewal that was refused leaves the old token in force for a while: time to ask again.
-            self.tokens.refused(now);
-        }
         if error.request_id == 0 {
-            if let Some(peer) = self.link.peer_mut().filter(|_| may_end(code)) {
+            if let Some(peer) = self.link.peer_mut() {
                 peer.last_words = Some(error.clone());
             }
         } else {
@@ -236,21 +232,6 @@ impl Session {
             self.outputs.push_back(Output::Event(Event::Refused { subscription, symbol, code }));
         }
     }
-}
-
-/// Whether an error may be the last word of a connection. The others are about items or data: if the network fails just then, they are
-/// not why.
-fn may_end(code: ErrorCode) -> bool {
-    !matches!(
-        code,
-        ErrorCode::NotEntitled
-            | ErrorCode::UnknownSymbol
-            | ErrorCode::BadSymbol
-            | ErrorCode::TooManySubscriptions
-            | ErrorCode::Gap
-            | ErrorCode::ResumeExpired
-            | ErrorCode::SymbolRetired
-    )
 }
 
 /// What an error asks for: by its code, or by what the server says of a code that is not known here.

@@ -11,13 +11,10 @@ use super::queue::{Member, Queue, Record};
 use super::wanted::Wanted;
 use super::{Output, Stats, SubscriptionId};
 use crate::decimal::Scale;
+use crate::image::Image;
 use crate::symbol::Symbol;
 use crate::v1;
 use crate::v1::update::Body;
-
-mod row;
-
-pub(super) use row::Row;
 
 /// Rows by number; a number is used again only after nobody covers its row.
 pub(super) type Rows = Vec<Option<Row>>;
@@ -46,6 +43,32 @@ struct Name {
     row: Option<u32>,
 }
 
+/// One instrument.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Shared with events that wait: a change copies it only while one does.
+    pub(super) instrument: Arc<Instrument>,
+    /// Who covers it, in the order of ids.
+    pub(super) members: Vec<Member>,
+    /// Newest position of each kind of body. Kinds are guarded apart, so that it does not matter whether a server gives an image the
+    /// position of its kind or that of the instrument.
+    guards: [u64; KINDS],
+    /// The newest event that was given, and how many there were at its position.
+    given: EventMark,
+    /// The same, as this connection tells it.
+    told: EventMark,
+    /// Connection of the newest record. 0: no record yet.
+    touched: u64,
+    /// Events may have been lost since the newest record, if an image comes that is newer.
+    doubtful: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct EventMark {
+    seq: u64,
+    count: u32,
+}
+
 impl Table {
     pub(super) fn new(events_max: usize) -> Self {
         Self {
@@ -64,7 +87,7 @@ impl Table {
         self.names.clear();
         self.connection += 1;
         for row in self.rows.iter_mut().flatten() {
-            row.reconnect();
+            row.told = EventMark::default();
         }
     }
 
@@ -153,7 +176,8 @@ impl Table {
         let is_event = update.flags & v1::UpdateFlag::Event as u32 != 0 || matches!(body, Body::Trade(_));
         let is_image = update.flags & v1::UpdateFlag::Image as u32 != 0;
 
-        let mut old = row.is_older(body, update.seq);
+        let kind = kind_of(body);
+        let mut old = update.seq < row.guards[kind];
         if old && is_image {
             // Within one connection positions only grow: an older image means that the log has started again.
             if synced || row.touched == self.connection {
@@ -263,7 +287,17 @@ impl Table {
         if members.is_empty() {
             return None;
         }
-        let row = Row::new(symbol, info, members);
+        let instrument =
+            Instrument { symbol: symbol.clone(), info: info.clone(), image: Image::default(), seq: 0, ts_event_us: 0, merged: 0 };
+        let row = Row {
+            instrument: Arc::new(instrument),
+            members,
+            guards: [0; KINDS],
+            given: EventMark::default(),
+            told: EventMark::default(),
+            touched: 0,
+            doubtful: false,
+        };
         let number = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
             self.rows.len() as u32 - 1
@@ -296,6 +330,64 @@ struct EventWay {
     applies: bool,
 }
 
+impl Row {
+    /// Applies a record that is not older than what is here. Returns whether anything changed.
+    fn apply(&mut self, update: &v1::Update, connection: u64, may_repeat: bool) -> bool {
+        let Some(body) = &update.body else { return false };
+        let kind = kind_of(body);
+        // After a reconnect an image may say what is known already. The application need not hear of it again.
+        let before = (may_repeat && self.touched > 0 && update.seq == self.guards[kind]).then(|| self.instrument.image.clone());
+        self.guards[kind] = update.seq;
+        self.touched = connection;
+        let instrument = Arc::make_mut(&mut self.instrument);
+        instrument.image.apply(update);
+        if update.seq >= instrument.seq {
+            instrument.seq = update.seq;
+            instrument.ts_event_us = update.ts_event_us;
+            instrument.merged = update.merged;
+        }
+        before.is_none_or(|before| before != instrument.image)
+    }
+
+    /// Whether an event was not given yet: by position, and by its number among the events of that position.
+    fn is_new_event(&mut self, seq: u64) -> bool {
+        if self.told.seq != seq {
+            self.told = EventMark { seq, count: 0 };
+        }
+        self.told.count += 1;
+        let is_new = (seq, self.told.count) > (self.given.seq, self.given.count);
+        if is_new {
+            self.given = self.told;
+        }
+        is_new
+    }
+
+    /// Positions start again.
+    fn restart(&mut self) {
+        self.guards = [0; KINDS];
+        self.given = EventMark::default();
+        self.told = EventMark::default();
+        self.doubtful = false;
+        Arc::make_mut(&mut self.instrument).seq = 0;
+    }
+
+    fn set_info(&mut self, info: &Arc<v1::InstrumentInfo>) {
+        let known = &self.instrument.info;
+        if *known == *info {
+            return;
+        }
+        let rescaled = (known.price_scale, known.quantity_scale) != (info.price_scale, info.quantity_scale);
+        let instrument = Arc::make_mut(&mut self.instrument);
+        instrument.info = info.clone();
+        if rescaled {
+            // Images at the new scales follow; until then the old mantissas would be read as other prices.
+            instrument.image.quote = None;
+            instrument.image.odds = None;
+            instrument.image.bars.clear();
+        }
+    }
+}
+
 pub(super) fn row_of(rows: &mut Rows, number: u32) -> Option<&mut Row> {
     rows.get_mut(number as usize)?.as_mut()
 }
@@ -306,5 +398,18 @@ fn tell(queue: &mut Queue, subscription: SubscriptionId, outputs: &mut VecDeque<
     }
 }
 
+fn kind_of(body: &Body) -> usize {
+    match body {
+        Body::Quote(_) => 0,
+        Body::Trade(_) => 1,
+        Body::Bar(_) => 2,
+        Body::Status(_) => 3,
+        Body::Score(_) => 4,
+        Body::Odds(_) => 5,
+    }
+}
+
+/// Kinds of body.
+const KINDS: usize = 6;
 /// Instruments announced on one connection. Further ones are ignored and counted; a node has fewer.
 const NAMES_MAX: usize = 250_000;

@@ -39,8 +39,6 @@ struct Target {
     wanted_by: Vec<SubscriptionId>,
     /// Its images were complete on some connection and are kept up to date since: a resume token covers it.
     held: bool,
-    /// Whether the server may have it, whatever became of the newest request: then it has to be told when nobody wants it any more.
-    told: bool,
     wire: Wire,
 }
 
@@ -103,7 +101,6 @@ impl Wanted {
             wild,
             wanted_by: Vec::new(),
             held: false,
-            told: false,
             wire: Wire::Unasked,
         });
         if !target.wanted_by.contains(&subscription) {
@@ -123,7 +120,7 @@ impl Wanted {
             let Some(target) = self.targets.get_mut(&text) else { continue };
             target.wanted_by.retain(|other| *other != subscription);
             if target.wanted_by.is_empty() {
-                if target.told {
+                if !matches!(target.wire, Wire::Unasked | Wire::Refused { .. }) {
                     self.leaving.push(text.clone());
                 }
                 self.targets.remove(&text);
@@ -146,7 +143,7 @@ impl Wanted {
         self.leaving.clear();
         self.changed = !self.targets.is_empty();
         for target in self.targets.values_mut() {
-            (target.told, target.wire) = (false, Wire::Unasked);
+            target.wire = Wire::Unasked;
         }
     }
 
@@ -184,7 +181,7 @@ impl Wanted {
                 }
                 break;
             }
-            (target.told, target.wire) = (true, Wire::Asked { request, terms });
+            target.wire = Wire::Asked { request, terms };
             let named = if target.wild { subscribe_item::Target::Pattern } else { subscribe_item::Target::Symbol };
             // The default of Hello goes without saying.
             let conflate_ms = terms.conflate_ms.filter(|_| terms.conflate_ms != default_ms);
@@ -205,7 +202,6 @@ impl Wanted {
             if result.code == v1::ErrorCode::Unspecified as i32 {
                 target.wire = Wire::Granted { request, terms };
             } else {
-                target.told = false;
                 target.refuse(terms, result.code(), &result.symbol, refusals);
             }
         }

@@ -22,7 +22,11 @@ async function start() {
   const sdk = await import("../sdk/web.js").catch(() => undefined);
   if (!sdk) return explain();
   client = await sdk.TickwireClient.connect(new URL(".", location.href), { conflateMs: kept("conflate", 250), wait: false });
-  client.on("state", (event) => status.state(event));
+  client.on("state", (event) => {
+    status.state(event);
+    // At once: nothing may look fresh after the connection is lost.
+    tick();
+  });
   client.on("refused", refuse);
   status.state({ state: client.state });
   for (const target of ["stock.*", "crypto.*", "soccer.#"]) add(target);
