@@ -57,10 +57,16 @@ impl Publisher {
 
     /// Publishes one update of the instrument `symbol`, in one message with others. Waits while too much is unconfirmed.
     ///
+    /// An update without `ts_event_us` happened now. The time is its version: what is sent again after an outage does not overwrite what is
+    /// newer.
+    ///
     /// # Errors
     /// Not a symbol, or the publisher was closed.
-    pub async fn update(&self, symbol: &str, update: Update) -> Result<(), PublishError> {
+    pub async fn update(&self, symbol: &str, mut update: Update) -> Result<(), PublishError> {
         Symbol::parse(symbol)?;
+        if update.ts_event_us == 0 {
+            update.ts_event_us = unix_us();
+        }
         self.command(Command::Update(symbol.to_owned(), Box::new(update))).await
     }
 

@@ -1,4 +1,13 @@
 //! Whole-system tests with a real, private RabbitMQ.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod crash;
+mod house;
+mod oracle;
+mod poison;
 mod publisher;
+mod restart;
+mod values;
+mod view;
+mod watch_sse;
+mod watch_ws;

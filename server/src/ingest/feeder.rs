@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tickwire_core::health::Monitor;
-use tickwire_core::intake::{Cause, Intake, IntakeConfig, Message, Receipt};
+use tickwire_core::intake::{Cause, Intake, IntakeConfig, Message, Poison, Receipt};
 use tickwire_core::{Batch, Entry, InstrumentId, checkpoint};
 use tickwire_proto::Moment;
 use tickwire_proto::v1::CheckpointInstrument;
@@ -121,12 +121,16 @@ impl Feeder {
         self.metrics.feed_messages.inc();
         self.metrics.feed_updates.inc_by(u64::from(receipt.accepted));
         self.listen(message.seq, &receipt);
-        if !receipt.poison.is_empty() {
-            for poison in &receipt.poison {
-                self.metrics.poison(poison.cause).inc();
-                self.complaints.complain(self.clock.now(), message, poison);
-            }
-            source.refuse(message, &receipt.poison);
+        for poison in &receipt.poison {
+            self.metrics.poison(poison.cause).inc();
+        }
+        // An old version is no fault: a publisher that resends after an outage repeats what is known.
+        let faults: Vec<Poison> = receipt.poison.into_iter().filter(|poison| poison.cause != Cause::OldVersion).collect();
+        for fault in &faults {
+            self.complaints.complain(self.clock.now(), message, fault);
+        }
+        if !faults.is_empty() {
+            source.refuse(message, &faults);
         }
     }
 
@@ -176,7 +180,7 @@ struct Complaints {
 }
 
 impl Complaints {
-    fn complain(&mut self, now: Moment, message: &LogMessage, poison: &tickwire_core::intake::Poison) {
+    fn complain(&mut self, now: Moment, message: &LogMessage, poison: &Poison) {
         if let Some((since, more)) = self.heard.get_mut(&poison.cause)
             && now.since(*since) < COMPLAINT_INTERVAL
         {

@@ -1,0 +1,60 @@
+//! A broker that is killed under load, and a feed that falls silent.
+
+use std::time::Duration;
+
+use tickwire::publish::v1::FeedHealth::{Down, Live, Recovering, Stale};
+use tokio::time::sleep;
+
+use super::house::House;
+use super::oracle::{Feed, SYMBOLS};
+use super::view::{passed_through, wait_for_versions, wait_until};
+use super::{watch_sse, watch_ws};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_broker_costs_no_value() {
+    let mut house = House::open().await;
+    let feed = Feed::start(&house.broker.url());
+    let mut every = watch_ws::watch(house.address, "stock.#", 0, true);
+    let mut conflated = watch_ws::watch(house.address, "stock.#", 250, true);
+    let mut events = watch_sse::watch(house.address, "stock.#", true);
+    wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+
+    house.broker.kill().unwrap();
+    house.ready(503).await;
+    for view in [&mut every, &mut conflated, &mut events] {
+        wait_until(view, "the feed is down", |view| view.health.last() == Some(&Down)).await;
+    }
+    house.broker.restart().unwrap();
+    house.ready(200).await;
+    wait_until(&mut every, "the feed is live again", |view| passed_through(&view.health, &[Live, Down, Live])).await;
+    sleep(Duration::from_secs(1)).await;
+
+    let (last, _signs_of_life) = feed.end().await;
+    for (who, view) in [("class 0", &mut every), ("class 250", &mut conflated), ("SSE", &mut events)] {
+        wait_for_versions(view, who, &last).await;
+        assert_eq!(view.borrow().connections, 1, "{who} keeps its connection");
+        let health = view.borrow().health.clone();
+        assert!(passed_through(&health, &[Live, Down, Recovering, Live]), "{who} was told {health:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mute_feed_is_stale_and_a_quiet_one_is_not() {
+    let house = House::open().await;
+    let feed = Feed::start(&house.broker.url());
+    let mut view = watch_ws::watch(house.address, "stock.#", 0, true);
+    wait_until(&mut view, "the feed is live", |view| view.health.last() == Some(&Live) && !view.quotes.is_empty()).await;
+
+    // Quiet: no prices for longer than the limit, but signs of life.
+    let (last, signs_of_life) = feed.end().await;
+    wait_for_versions(&mut view, "class 0", &last).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(view.borrow().health.last(), Some(&Live), "{:?}", view.borrow().health);
+
+    // Mute: nothing at all.
+    drop(signs_of_life);
+    wait_until(&mut view, "the feed is stale", |view| view.health.last() == Some(&Stale)).await;
+    let feed = Feed::start(&house.broker.url());
+    wait_until(&mut view, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
+    drop(feed);
+}

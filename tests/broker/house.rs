@@ -1,0 +1,100 @@
+//! A server beside a broker, and what is asked of both.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tickwire_rig::{Broker, Tickwire};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+/// A broker and a server that always listens at the same address.
+pub(crate) struct House {
+    pub(crate) broker: Broker,
+    pub(crate) server: Option<Tickwire>,
+    pub(crate) address: SocketAddr,
+    folder: TempDir,
+}
+
+impl House {
+    /// Both run, and the server is ready.
+    pub(crate) async fn open() -> Self {
+        let mut house = Self::open_without_server();
+        house.start_server();
+        house.ready(200).await;
+        house
+    }
+
+    /// The broker runs.
+    pub(crate) fn open_without_server() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = Broker::start(folder.path()).unwrap();
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = free.local_addr().unwrap();
+        std::fs::write(folder.path().join("tickwire.toml"), CONFIG).unwrap();
+        Self { broker, server: None, address, folder }
+    }
+
+    pub(crate) fn start_server(&mut self) {
+        let config = self.folder.path().join("tickwire.toml");
+        let (listen, url) = (self.address.to_string(), self.broker.url());
+        let server = Tickwire::start(&["serve", "--listen", &listen, "--amqp", &url, "--config", &config.to_string_lossy()]);
+        self.server = Some(server.unwrap());
+    }
+
+    /// Ends the server at once; its clients lose their connections.
+    pub(crate) fn kill_server(&mut self) {
+        self.server.take().unwrap().kill().unwrap();
+    }
+
+    /// Waits until `/readyz` answers with `status`.
+    pub(crate) async fn ready(&self, status: u16) {
+        let by = Instant::now() + WITHIN;
+        loop {
+            let answer = get(self.address, "/readyz").await.unwrap_or_default();
+            if answer.starts_with(&format!("HTTP/1.1 {status}")) {
+                return;
+            }
+            let log = self.server.as_ref().map(Tickwire::log).unwrap_or_default();
+            assert!(Instant::now() < by, "/readyz answers {answer:?} instead of {status}; the server's log:\n{log}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A Python with pika, made once below `target/`.
+pub(crate) fn python() -> PathBuf {
+    tickwire_rig::python(&root().join("target/python")).unwrap()
+}
+
+/// The top folder of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// The whole answer to one request.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut socket = TcpStream::connect(address).await?;
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Anyone on this machine may read; the feed of the tests sends a sign of life every half second.
+const CONFIG: &str = r##"
+[auth.anonymous]
+symbols = ["#"]
+
+[limits]
+connections_per_ip_max = 0
+
+[[feed.rules]]
+feed = "stock"
+pattern = "stock.#"
+silence_ms = 2000
+"##;
+/// Time for anything to happen, on a loaded machine.
+pub(crate) const WITHIN: Duration = Duration::from_secs(60);

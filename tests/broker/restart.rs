@@ -1,0 +1,50 @@
+//! A server that is restarted, and one that is there before its broker.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::house::House;
+use super::oracle::{Feed, SYMBOLS};
+use super::view::{wait_for_versions, wait_until};
+use super::{watch_sse, watch_ws};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_a_restarted_server_see_the_newest() {
+    let mut house = House::open().await;
+    let feed = Feed::start(&house.broker.url());
+    let mut websocket = watch_ws::watch(house.address, "stock.#", 100, true);
+    let mut events = watch_sse::watch(house.address, "stock.#", true);
+    wait_until(&mut websocket, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+    wait_until(&mut events, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+    // Long enough for a checkpoint, so that the new server starts from it.
+    sleep(Duration::from_secs(4)).await;
+
+    house.kill_server();
+    house.start_server();
+    house.ready(200).await;
+    for view in [&mut websocket, &mut events] {
+        wait_until(view, "the client is back", |view| view.connections >= 2).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    let (last, _signs_of_life) = feed.end().await;
+    wait_for_versions(&mut websocket, "WebSocket", &last).await;
+    wait_for_versions(&mut events, "SSE", &last).await;
+    let log = house.server.as_ref().unwrap().log();
+    assert!(log.contains("starts from a checkpoint"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_waits_for_its_broker() {
+    let mut house = House::open_without_server();
+    house.broker.kill().unwrap();
+    house.start_server();
+    house.ready(503).await;
+    let feed = Feed::start(&house.broker.url());
+    let mut view = watch_ws::watch(house.address, "stock.#", 0, true);
+    house.broker.restart().unwrap();
+    house.ready(200).await;
+    wait_until(&mut view, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+    let (last, _signs_of_life) = feed.end().await;
+    wait_for_versions(&mut view, "class 0", &last).await;
+}
