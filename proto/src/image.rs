@@ -22,7 +22,7 @@ pub struct Image {
     pub status: Option<v1::Status>,
     /// The match, for events.
     pub score: Option<v1::Score>,
-    /// Outcomes, for sports markets, in the order of first appearance. At most [`OUTCOMES_MAX`].
+    /// Outcomes, for sports markets, in the order of ids, those of which something is known. At most [`OUTCOMES_MAX`].
     pub odds: Option<v1::Odds>,
     /// The newest bar of each length, shortest first. At most [`BARS_MAX`].
     pub bars: Vec<v1::Bar>,
@@ -84,10 +84,10 @@ impl Image {
         if changed.bars_emptied {
             give(Kind::Bar, whole(Body::Bar(v1::Bar::default())));
         }
-        for (index, bar) in self.bars.iter().enumerate() {
+        for bar in &self.bars {
             if changed.is_image(Kind::Bar) || changed.bars_emptied {
                 give(Kind::Bar, whole(Body::Bar(*bar)));
-            } else if changed.bars & (1 << index) != 0 {
+            } else if changed.touches_bar(bar.length_s) {
                 give(Kind::Bar, v1::Update { body: Some(Body::Bar(*bar)), ..v1::Update::default() });
             }
         }

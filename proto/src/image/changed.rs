@@ -44,6 +44,11 @@ impl Kinds {
     /// Every kind.
     pub const ALL: Self = Self(0b1_1111);
 
+    /// One kind.
+    pub const fn only(kind: Kind) -> Self {
+        Self(1 << kind as u8)
+    }
+
     /// Whether `kind` is in the set.
     pub const fn has(self, kind: Kind) -> bool {
         self.0 & (1 << kind as u8) != 0
@@ -79,11 +84,11 @@ pub struct Changed {
     pub(super) odds: u8,
     /// Fields of outcomes, over all touched outcomes: bit n is field number n.
     pub(super) outcome_fields: u16,
-    /// Touched outcomes by position in the image; the last bit stands for all from there on.
+    /// Touched outcomes: bit n stands for those whose id is n modulo 64. Positions would shift; this only sends too much now and then.
     pub(super) outcomes: u64,
     /// Whether a field of an outcome became unknown, so that a record has to name the unknown ones.
     pub(super) outcomes_cleared: bool,
-    /// Touched bars by position in the image.
+    /// Touched bars: a bit stands for those whose length has this hash.
     pub(super) bars: u16,
     /// Whether bars went away, so that a record has to empty them first.
     pub(super) bars_emptied: bool,
@@ -136,12 +141,20 @@ impl Changed {
         self.images.set(kind, true);
     }
 
-    pub(super) fn mark_outcome(&mut self, position: usize) {
-        self.outcomes |= 1 << position.min(OUTCOME_BIT_LAST);
+    pub(super) const fn mark_outcome(&mut self, id: u32) {
+        self.outcomes |= 1 << (id % u64::BITS);
     }
 
-    pub(super) fn touches_outcome(&self, position: usize) -> bool {
-        self.outcomes & (1 << position.min(OUTCOME_BIT_LAST)) != 0
+    pub(super) const fn touches_outcome(&self, id: u32) -> bool {
+        self.outcomes & (1 << (id % u64::BITS)) != 0
+    }
+
+    pub(super) const fn mark_bar(&mut self, length_s: u32) {
+        self.bars |= bar_bit(length_s);
+    }
+
+    pub(super) const fn touches_bar(&self, length_s: u32) -> bool {
+        self.bars & bar_bit(length_s) != 0
     }
 
     pub(super) const fn has_odds(&self) -> bool {
@@ -162,5 +175,7 @@ impl Changed {
     };
 }
 
-/// The bit of [`Changed`] that stands for all outcomes from this position on. Touching one of them sends them all.
-const OUTCOME_BIT_LAST: usize = 63;
+/// Fibonacci hashing: usual lengths (60, 300, 900, 3,600 ...) get bits of their own.
+const fn bar_bit(length_s: u32) -> u16 {
+    1 << (length_s.wrapping_mul(0x9E37_79B9) >> 28)
+}

@@ -201,14 +201,24 @@ pub(super) fn odds(state: &mut Option<v1::Odds>, input: &v1::Odds, clear: &[u32]
         odds.matched = input.matched;
         changed.odds |= 1 << ODDS_MATCHED;
     }
-    for outcome in &input.outcomes {
+    for outcome in input.outcomes.iter().filter(|outcome| !is_blank(outcome)) {
         set_outcome(&mut odds, outcome, changed);
+    }
+    if odds.outcomes.iter().any(is_blank) {
+        odds.outcomes.retain(|outcome| !is_blank(outcome));
+        // A mask cannot name what is gone.
+        changed.mark_image(Kind::Odds);
     }
     *state = (odds != v1::Odds::default()).then_some(odds);
 }
 
+/// An outcome of which nothing is known.
+fn is_blank(outcome: &v1::Outcome) -> bool {
+    *outcome == v1::Outcome { id: outcome.id, ..v1::Outcome::default() }
+}
+
 fn clear_outcome(odds: &mut v1::Odds, number: u32, changed: &mut Changed) {
-    let Some(position) = odds.outcomes.iter().position(|outcome| outcome.id == number / 16) else { return };
+    let Ok(position) = odds.outcomes.binary_search_by_key(&(number / 16), |outcome| outcome.id) else { return };
     let outcome = &mut odds.outcomes[position];
     let field = number % 16;
     macro_rules! forget {
@@ -217,7 +227,7 @@ fn clear_outcome(odds: &mut v1::Odds, number: u32, changed: &mut Changed) {
                 outcome.$field = None;
                 changed.outcome_fields |= 1 << $number;
                 changed.outcomes_cleared = true;
-                changed.mark_outcome(position);
+                changed.mark_outcome(outcome.id);
             }
         };
     }
@@ -225,14 +235,14 @@ fn clear_outcome(odds: &mut v1::Odds, number: u32, changed: &mut Changed) {
 }
 
 fn set_outcome(odds: &mut v1::Odds, input: &v1::Outcome, changed: &mut Changed) {
-    let found = odds.outcomes.iter().position(|outcome| outcome.id == input.id);
-    let position = found.unwrap_or(odds.outcomes.len());
-    if found.is_none() {
-        if position >= OUTCOMES_MAX {
-            return;
+    let position = match odds.outcomes.binary_search_by_key(&input.id, |outcome| outcome.id) {
+        Ok(position) => position,
+        Err(_) if odds.outcomes.len() >= OUTCOMES_MAX => return,
+        Err(position) => {
+            odds.outcomes.insert(position, v1::Outcome { id: input.id, ..v1::Outcome::default() });
+            position
         }
-        odds.outcomes.push(v1::Outcome { id: input.id, ..v1::Outcome::default() });
-    }
+    };
     let outcome = &mut odds.outcomes[position];
     macro_rules! set {
         ($number:literal, $field:ident) => {
@@ -243,7 +253,7 @@ fn set_outcome(odds: &mut v1::Odds, input: &v1::Outcome, changed: &mut Changed) 
         };
     }
     outcome_fields!(set);
-    changed.mark_outcome(position);
+    changed.mark_outcome(outcome.id);
 }
 
 pub(super) fn odds_record(state: Option<&v1::Odds>, changed: &Changed) -> v1::Update {
@@ -260,8 +270,8 @@ pub(super) fn odds_record(state: Option<&v1::Odds>, changed: &Changed) -> v1::Up
             }
         }
     }
-    for (position, known) in state.map(|state| state.outcomes.as_slice()).unwrap_or_default().iter().enumerate() {
-        if !changed.touches_outcome(position) {
+    for known in state.map(|state| state.outcomes.as_slice()).unwrap_or_default() {
+        if !changed.touches_outcome(known.id) {
             continue;
         }
         let mut outcome = v1::Outcome { id: known.id, ..v1::Outcome::default() };
@@ -296,15 +306,14 @@ pub(super) fn bar(bars: &mut Vec<v1::Bar>, input: &v1::Bar, image: bool, changed
                 return;
             }
             bars[index] = *input;
-            changed.bars |= 1 << index;
+            changed.mark_bar(input.length_s);
             // A holder of the later bar would pass over the earlier one.
             changed.bars_emptied |= backward;
         }
         Err(_) if bars.len() >= BARS_MAX => {}
         Err(index) => {
             bars.insert(index, *input);
-            // Positions have shifted, and masks of others go by position.
-            changed.bars = u16::MAX;
+            changed.mark_bar(input.length_s);
         }
     }
 }

@@ -81,9 +81,9 @@ impl EventRing {
         self.floor = None;
     }
 
-    /// Whether no event after `seq` is missing.
-    pub(super) fn reaches(&self, seq: u64) -> bool {
-        self.floor.is_none_or(|floor| floor <= seq)
+    /// The newest position after `seq` whose events may be missing, if there is one.
+    pub(super) fn missing_after(&self, seq: u64) -> Option<u64> {
+        self.floor.filter(|floor| *floor > seq)
     }
 
     /// The events after `seq`, oldest first.

@@ -161,7 +161,7 @@ impl Engine {
 
     /// Lists the newest state of dirty instruments, longest dirty first, as many as fit.
     fn take_turns(&mut self, slot: u32) {
-        let Self { roster, dispatch, book, stats, scratch, .. } = self;
+        let Self { roster, dispatch, book, lanes, stats, scratch, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
         let bytes_max = if connection.behind.is_some() { SLOW_BYTES_MAX } else { u32::MAX };
         let mut updates: Vec<Record> = core::mem::take(&mut scratch.encoded[0]);
@@ -182,6 +182,18 @@ impl Engine {
             // All infos of a frame come before its updates, so that the images of a snapshot share frames.
             let Some(instrument) = book.get(id).filter(|_| introduce(connection, dispatch, book, slot, id)) else { continue };
             instruments += 1;
+            if let Some(subscription) = connection.subscription(id).filter(|subscription| subscription.trades) {
+                // The state is ahead of its lane now, and the trades that the lane still keeps are older.
+                let lane = lanes.get_mut(subscription.lane);
+                let (lost, start) = lane.trades_of(slot);
+                for trade in &lane.trades[start..] {
+                    updates.push(dispatch.store(|out| out.extend_from_slice(trade.record(connection.encoding))));
+                }
+                if let Some((first, last)) = lost {
+                    connection.outbox().lose(id, first, last);
+                }
+                lane.is_ahead(slot, instrument.seq.unwrap_or(0));
+            }
             scratch.records.clear();
             pending.records(instrument, &mut scratch.records);
             for record in &scratch.records {

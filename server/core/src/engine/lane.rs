@@ -37,7 +37,10 @@ pub(super) struct Lane {
     /// Trades since the last record. At most [`LANE_TRADES_MAX`]; the oldest goes first, into `trades_lost`.
     pub(super) trades: Vec<Arc<Event>>,
     /// First and last position of trades that found no room.
-    pub(super) trades_lost: Option<(u64, u64)>,
+    trades_lost: Option<(u64, u64)>,
+    /// Slots that have been told everything up to a position, while trades were kept: earlier trades are not for them. Empty after each
+    /// record.
+    ahead: Vec<(u32, u64)>,
     /// When it spoke last.
     left: Option<Moment>,
     /// The time of its entry in `timers` or `due`.
@@ -63,6 +66,7 @@ impl Lanes {
             pending: Pending::default(),
             trades: Vec::new(),
             trades_lost: None,
+            ahead: Vec::new(),
             left: None,
             scheduled: None,
         };
@@ -74,9 +78,12 @@ impl Lanes {
         self.slab.len() as u32 - 1
     }
 
-    /// Adds a subscriber and returns its position.
-    pub(super) fn join(&mut self, index: u32, subscriber: Subscriber) -> u32 {
+    /// Adds a subscriber that has been told everything up to `seq`, and returns its position.
+    pub(super) fn join(&mut self, index: u32, subscriber: Subscriber, seq: Option<u64>) -> u32 {
         let lane = &mut self.slab[index as usize];
+        if let Some(seq) = seq.filter(|_| subscriber.trades) {
+            lane.is_ahead(subscriber.slot, seq);
+        }
         lane.trades_wanted += u32::from(subscriber.trades);
         lane.subscribers.push(subscriber);
         lane.subscribers.len() as u32 - 1
@@ -87,6 +94,7 @@ impl Lanes {
         let lane = &mut self.slab[index as usize];
         let gone = lane.subscribers.swap_remove(position as usize);
         lane.trades_wanted -= u32::from(gone.trades);
+        lane.ahead.retain(|(slot, _)| *slot != gone.slot);
         if lane.trades_wanted == 0 {
             lane.trades.clear();
             lane.trades_lost = None;
@@ -197,6 +205,25 @@ impl Lane {
         self.pending = Pending::default();
         self.trades.clear();
         self.trades_lost = None;
+        self.ahead.clear();
+    }
+
+    /// The trades that a subscriber gets: first and last position of those that found no room, and the place of the first that is kept.
+    pub(super) fn trades_of(&self, slot: u32) -> (Option<(u64, u64)>, usize) {
+        let Some((_, seq)) = self.ahead.iter().find(|(ahead, _)| *ahead == slot) else { return (self.trades_lost, 0) };
+        let lost = self.trades_lost.filter(|(_, last)| last > seq).map(|(first, last)| (first.max(seq + 1), last));
+        (lost, self.trades.partition_point(|trade| trade.seq <= *seq))
+    }
+
+    /// Notes that a subscriber has been told everything up to `seq`, ahead of the lane.
+    pub(super) fn is_ahead(&mut self, slot: u32, seq: u64) {
+        if self.trades.is_empty() {
+            return;
+        }
+        match self.ahead.iter_mut().find(|(ahead, _)| *ahead == slot) {
+            Some((_, told)) => *told = seq,
+            None => self.ahead.push((slot, seq)),
+        }
     }
 
     /// Position of the oldest thing it has not told.

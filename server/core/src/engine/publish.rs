@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use tickwire_proto::image::Kind;
+use tickwire_proto::image::{Changed, Kind, Kinds};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, server_frame::Control, update::Body};
 use tickwire_proto::wire::{Encoding, encode_feed, encode_info, encode_update};
@@ -14,6 +14,7 @@ use super::book::{Book, Instrument, NO_LANE, Nature};
 use super::connection::{Connection, OVERFLOWS_MAX, OVERFLOWS_WITHIN};
 use super::dispatch::{Dispatch, Part, error};
 use super::events::Event;
+use super::lane::Lane;
 use super::outbox::{Overflow, Waiting};
 use super::pending::Pending;
 use super::{Engine, EngineConfig, end};
@@ -42,6 +43,12 @@ impl Engine {
     pub(super) fn sync(&mut self, now: Moment) {
         self.synced = true;
         let restarted = core::mem::take(&mut self.restarted);
+        if restarted {
+            // What the new life does not know was emptied now.
+            for instrument in self.book.iter_mut().filter(|instrument| instrument.seq.is_none() && !instrument.kinds_seen.is_empty()) {
+                instrument.seq = self.position;
+            }
+        }
         for slot in self.roster.slots() {
             if restarted {
                 self.start_over(slot);
@@ -212,7 +219,7 @@ impl Engine {
             if !dispatch.takes(slot, records_max) {
                 let Some(connection) = roster.get_mut(slot) else { continue };
                 if subscriber.trades {
-                    give_trades(connection, dispatch, book, config, now, slot, lane.trades_lost, &lane.trades);
+                    give_trades(connection, dispatch, book, config, now, slot, lane);
                 }
                 if connection.is_live() && !pending.is_empty() {
                     connection.outbox().mark(lane.instrument, &pending);
@@ -236,11 +243,12 @@ impl Engine {
                 }
             }
             if subscriber.trades {
-                if let Some((first, last)) = lane.trades_lost {
+                let (lost, start) = lane.trades_of(slot);
+                if let Some((first, last)) = lost {
                     stats.gaps += 1;
                     dispatch.push_control(slot, gap(lane.instrument, first, last));
                 }
-                for record in &scratch.trades[index] {
+                for record in &scratch.trades[index][start..] {
                     dispatch.push(slot, Part::Update, record.clone());
                 }
             }
@@ -330,15 +338,19 @@ impl Engine {
 
 impl Instrument {
     /// Applies an update whose position was checked. Returns what it touched, if anything.
-    fn take(&mut self, update: &v1::Update) -> Option<(Kind, tickwire_proto::image::Changed)> {
+    fn take(&mut self, update: &v1::Update) -> Option<(Kind, Changed)> {
         self.seq = Some(update.seq);
         let kind = Kind::of(update.body.as_ref()?)?;
-        let changed = self.image.apply(update);
+        let mut changed = self.image.apply(update);
         if changed.is_empty() {
             return None;
         }
         self.ts_us[kind.index()] = update.ts_event_us;
-        self.kinds_seen.set(kind, true);
+        if !self.kinds_seen.has(kind) {
+            // Nobody has an image of this kind yet, and an image comes before a delta.
+            self.kinds_seen.set(kind, true);
+            changed.merge(&Changed::images(Kinds::only(kind)));
+        }
         Some((kind, changed))
     }
 }
@@ -367,7 +379,6 @@ pub(super) fn give_event(
 }
 
 /// Gives the trades of a lane to a connection that does not take records from it directly.
-#[expect(clippy::too_many_arguments, reason = "the parts of the engine that it may touch, one by one")]
 pub(super) fn give_trades(
     connection: &mut Connection,
     dispatch: &mut Dispatch,
@@ -375,17 +386,17 @@ pub(super) fn give_trades(
     config: &EngineConfig,
     now: Moment,
     slot: u32,
-    lost: Option<(u64, u64)>,
-    trades: &[Arc<Event>],
+    lane: &Lane,
 ) {
     if !connection.is_live() {
         return;
     }
-    if let Some((instrument, (first, last))) = trades.first().map(|trade| trade.instrument).zip(lost) {
-        connection.outbox().lose(instrument, first, last);
+    let (lost, start) = lane.trades_of(slot);
+    if let Some((first, last)) = lost {
+        connection.outbox().lose(lane.instrument, first, last);
         touch_if_ready(connection, dispatch, slot);
     }
-    for trade in trades {
+    for trade in &lane.trades[start..] {
         give_event(connection, dispatch, book, config, now, slot, trade);
     }
 }

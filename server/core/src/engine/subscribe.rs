@@ -247,10 +247,10 @@ impl Engine {
     /// Says which events after `seq` are missing, then gives the others again.
     fn replay(&mut self, now: Moment, slot: u32, seq: u64, fresh: &[InstrumentId]) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
-        let reaches = self.ring.reaches(seq);
+        let missing = self.ring.missing_after(seq);
         for id in fresh {
             let (Some(instrument), Some(index)) = (self.book.get(*id), connection.find(*id)) else { continue };
-            let events = instrument.event_seq.filter(|newest| !reaches && *newest > seq);
+            let events = missing.zip(instrument.event_seq.filter(|newest| *newest > seq)).map(|(missing, newest)| missing.min(newest));
             // Single trades are not kept for those who come back.
             let wants_trades = connection.subscriptions[index].trades;
             let trades = instrument.trade_seq.filter(|newest| wants_trades && *newest > seq);
@@ -291,7 +291,7 @@ impl Engine {
         let Some(instrument) = self.book.get_mut(id) else { return };
         let lane = instrument.lane(class).unwrap_or_else(|| self.lanes.open(id, class));
         instrument.set_lane(class, Some(lane));
-        let position = self.lanes.join(lane, Subscriber { slot, trades });
+        let position = self.lanes.join(lane, Subscriber { slot, trades }, instrument.seq);
         if let Some(subscription) = self.roster.get_mut(slot).and_then(|connection| connection.subscription(id)) {
             *subscription = Subscription { lane, position, class, trades, ..*subscription };
         }
@@ -302,7 +302,7 @@ impl Engine {
         let lane = lanes.get(old.lane);
         let Some(connection) = roster.get_mut(slot).filter(|_| lane.has_news()) else { return };
         if old.trades {
-            give_trades(connection, dispatch, book, config, now, slot, lane.trades_lost, &lane.trades);
+            give_trades(connection, dispatch, book, config, now, slot, lane);
         }
         if !lane.pending.is_empty() {
             connection.outbox().mark(old.instrument, &lane.pending);

@@ -1,0 +1,209 @@
+//! Resume: what changed since a token, the events since, or that some are missing.
+
+use expect_test::expect;
+
+use crate::check;
+
+#[test]
+fn only_what_changed_since_the_token_gets_an_image() {
+    check(
+        "
+            new stock.A; new stock.B; quote stock.A 1 bid=1; quote stock.B 2 bid=1; quote stock.A 3 bid=2
+            open a resume=log:2; sub a stock.A@0 stock.B@0
+            sub a stock.B@0
+            quote stock.B 4 bid=5",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.A@0 stock.B@0 images=1
+            0 a: info stock.A | info stock.B | quote stock.A #3 bid=2 IMAGE
+            0 a: complete
+            0 a: heartbeat log:3
+            0 a: ack stock.B@0 images=1 | quote stock.B #2 bid=1 IMAGE
+            0 a: complete
+            0 a: quote stock.B #4 bid=5
+        "#]],
+    );
+}
+
+#[test]
+fn events_since_the_token_come_before_the_image() {
+    check(
+        "
+            new stock.A; quote stock.A 1 bid=1; status stock.A 2 HALTED; status stock.A 3 OPEN; quote stock.A 4 bid=2
+            open a resume=log:2; sub a stock.A@0",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.A@0 images=2
+            0 a: info stock.A | status stock.A #3 OPEN EVENT | quote stock.A #4 bid=2 IMAGE | status stock.A #4 OPEN IMAGE
+            0 a: complete
+            0 a: heartbeat log:4
+        "#]],
+    );
+}
+
+#[test]
+fn a_foreign_token_means_images() {
+    check(
+        "
+            new stock.A; quote stock.A 1 bid=1
+            open a resume=old:9; sub a stock.A@0
+            open b resume=nonsense; sub b stock.A@0",
+        expect![[r#"
+            0 a: welcome IMAGES heartbeat=5000
+            0 a: ack stock.A@0 images=1
+            0 a: info stock.A | quote stock.A #1 bid=1 IMAGE
+            0 a: complete
+            0 a: heartbeat log:1
+            0 b: welcome IMAGES heartbeat=5000
+            0 b: ack stock.A@0 images=1
+            0 b: info stock.A | quote stock.A #1 bid=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:1
+        "#]],
+    );
+}
+
+#[test]
+fn trades_since_the_token_are_a_gap() {
+    check(
+        "
+            new stock.A; trade stock.A 1 price=5; trade stock.A 2 price=6; quote stock.A 3 last=6
+            open a resume=log:1; sub a stock.A@0+trades
+            open b resume=log:2; sub b stock.A@0+trades",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.A@0 images=1
+            0 a: info stock.A | gap stock.A 1..3 | quote stock.A #3 last=6 IMAGE
+            0 a: complete
+            0 a: heartbeat log:3
+            0 b: welcome RESUMED heartbeat=5000
+            0 b: ack stock.A@0 images=1
+            0 b: info stock.A | quote stock.A #3 last=6 IMAGE
+            0 b: complete
+            0 b: heartbeat log:3
+        "#]],
+    );
+}
+
+#[test]
+fn the_token_stays_below_what_a_lane_has_not_told() {
+    check(
+        "
+            new stock.A; new stock.B; quote stock.A 1 bid=1; quote stock.B 2 bid=1
+            open a heartbeat=500; sub a stock.A@5000 stock.B@0
+            quote stock.A 3 bid=2
+            quote stock.A 4 bid=3
+            quote stock.B 5 bid=2
+            wait 600
+            wait 5000
+            wait 500",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=500
+            0 a: ack stock.A@5000 stock.B@0 images=2
+            0 a: info stock.A | info stock.B | quote stock.A #1 bid=1 IMAGE | quote stock.B #2 bid=1 IMAGE
+            0 a: complete
+            0 a: heartbeat log:2
+            0 a: quote stock.A #3 bid=2
+            0 a: quote stock.B #5 bid=2
+            500 a: heartbeat log:3
+            1000 a: heartbeat log:3
+            1500 a: heartbeat log:3
+            2000 a: heartbeat log:3
+            2500 a: heartbeat log:3
+            3000 a: heartbeat log:3
+            3500 a: heartbeat log:3
+            4000 a: heartbeat log:3
+            4500 a: heartbeat log:3
+            5000 a: quote stock.A #4 bid=3
+            5500 a: heartbeat log:5
+            6000 a: heartbeat log:5
+        "#]],
+    );
+}
+
+#[test]
+fn a_reset_gives_everyone_new_images_once_the_book_is_complete() {
+    check(
+        "
+            new stock.A; new stock.B; quote stock.A 11 bid=1; bar stock.B 12 close=4; status stock.B 13 OPEN
+            open a heartbeat=500; sub a stock.*@0
+            reset next; feed f RECOVERING
+            quote stock.A 1 bid=5; new stock.C; quote stock.C 2 bid=6
+            wait 500
+            open b resume=log:13; sub b stock.A@0; ping b 1
+            synced; feed f LIVE
+            quote stock.A 3 bid=7
+            wait 500",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=500
+            0 a: ack stock.*@0x2 images=3
+            0 a: info stock.A | info stock.B | quote stock.A #11 bid=1 IMAGE | bar stock.B #13 60s@0 close=4 IMAGE | status stock.B #13 OPEN IMAGE
+            0 a: complete
+            0 a: heartbeat log:13
+            0 a: feed f RECOVERING
+            500 a: heartbeat - | feed f RECOVERING
+            500 b: welcome IMAGES heartbeat=5000 | feed f RECOVERING
+            500 b: pong 1
+            500 a: error RESUME_EXPIRED: the log was reset; images follow | feed f LIVE
+            500 a: info stock.C | info stock.A | info stock.B | quote stock.C #2 bid=6 IMAGE | quote stock.A #1 bid=5 IMAGE | bar stock.B #2 0s@0 close=0 IMAGE | status stock.B #2 TRADING_PHASE_UNSPECIFIED IMAGE
+            500 b: ack stock.A@0 images=1 | feed f LIVE
+            500 b: info stock.A | quote stock.A #1 bid=5 IMAGE
+            500 b: complete
+            500 b: heartbeat next:2 | feed f LIVE
+            500 a: quote stock.A #3 bid=7
+            500 b: quote stock.A #3 bid=7
+            1000 a: heartbeat next:3 | feed f LIVE
+        "#]],
+    );
+}
+
+#[test]
+fn reading_the_same_log_again_keeps_the_tokens_alive() {
+    check(
+        "
+            new stock.A; quote stock.A 11 bid=1
+            open a; sub a stock.A@0
+            reset log
+            quote stock.A 11 bid=1 image; quote stock.A 12 bid=2
+            synced
+            open b resume=log:11; sub b stock.A@0",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: ack stock.A@0 images=1
+            0 a: info stock.A | quote stock.A #11 bid=1 IMAGE
+            0 a: complete
+            0 a: heartbeat log:11
+            0 a: info stock.A | quote stock.A #12 bid=2 IMAGE
+            0 b: welcome RESUMED heartbeat=5000
+            0 b: ack stock.A@0 images=1
+            0 b: info stock.A | quote stock.A #12 bid=2 IMAGE
+            0 b: complete
+            0 b: heartbeat log:12
+        "#]],
+    );
+}
+
+#[test]
+fn an_image_of_a_checkpoint_may_stand_for_an_event() {
+    check(
+        "
+            reset log
+            new stock.A; new stock.B; quote stock.A 5 bid=1 image; quote stock.B 9 bid=1 image; status stock.B 9 HALTED image; status stock.A 10 HALTED; synced
+            open a resume=log:7; sub a stock.*@0
+            open b resume=log:9; sub b stock.*@0",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.*@0x2 images=4
+            0 a: info stock.A | gap stock.A 7..10
+            0 a: info stock.B | gap stock.B 7..10 | status stock.A #10 HALTED EVENT | quote stock.A #10 bid=1 IMAGE | status stock.A #10 HALTED IMAGE | quote stock.B #9 bid=1 IMAGE | status stock.B #9 HALTED IMAGE
+            0 a: complete
+            0 a: heartbeat log:10
+            0 b: welcome RESUMED heartbeat=5000
+            0 b: ack stock.*@0x2 images=2
+            0 b: info stock.A | status stock.A #10 HALTED EVENT
+            0 b: info stock.B | quote stock.A #10 bid=1 IMAGE | status stock.A #10 HALTED IMAGE
+            0 b: complete
+            0 b: heartbeat log:10
+        "#]],
+    );
+}
