@@ -1,3 +1,4 @@
 //! The real server with real sockets.
 
+mod examples;
 mod vectors;

@@ -26,7 +26,7 @@ impl Bench {
     /// A build or the workload fails.
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
         crate::say("building the server and the load generator, optimised");
-        cargo(root, &["build", "--release", "--package", "tickwire-cli", "--package", "tickwire-bench"])?;
+        cargo(root, &["build", "--release", "--workspace", "--bin", "tickwire", "--bin", "tickwire-bench"])?;
         let release = root.join("target/release");
         let Self::Smoke { json } = self;
         let mut command = Command::new(release.join("tickwire-bench"));

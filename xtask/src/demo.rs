@@ -39,7 +39,7 @@ impl Demo {
         wasm::build(root)?;
         crate::say("building the tickwire command");
         let profile: &[&str] = if self.release { &["--release"] } else { &[] };
-        cargo(root, &[&["build", "--package", "tickwire-cli"], profile].concat())?;
+        cargo(root, &[&["build", "--workspace", "--bin", "tickwire"], profile].concat())?;
         let program = root.join("target").join(if self.release { "release" } else { "debug" }).join("tickwire");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         if self.rabbitmq { runtime.block_on(self.with_rabbitmq(root, &program)) } else { runtime.block_on(self.embedded(&program)) }
@@ -135,8 +135,8 @@ async fn terminate_and_wait(program: &mut Child) {
 const DEMO_CONFIG: &str = r##"# Written by `cargo xtask demo --rabbitmq`.
 page = true
 
-[auth]
-anonymous = true
+[auth.anonymous]
+symbols = ["#"]
 
 [[feed.rules]]
 feed = "stock"

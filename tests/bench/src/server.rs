@@ -23,7 +23,7 @@ impl Server {
     pub(crate) fn start(program: &Path, symbols: u32, updates_per_s: u32) -> Result<Self> {
         let mut child = Command::new(program)
             .args(["demo", "--listen", "127.0.0.1:0", "--steady", &format!("{symbols}x{updates_per_s}")])
-            // The limits against crowds are not what is measured here: all connections come from one address.
+            // Room for all connections; `demo` has no limit per address.
             .args(["--set", "limits.connections_per_ip_max=20000", "--set", "limits.connections_max=20000"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

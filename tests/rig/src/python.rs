@@ -1,4 +1,4 @@
-//! A Python of our own, with the packages that publishers in Python need.
+//! A Python of our own, with the packages that the examples in Python need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// The interpreter of a virtual environment in `folder` with pika in it. Makes it if it is not there, which takes some seconds and a
+/// The interpreter of a virtual environment in `folder` with the packages of `examples/python` in it. Makes it if it is not there, which takes some seconds and a
 /// package index; safe to be called by several processes at once.
 ///
 /// # Errors
@@ -18,7 +18,7 @@ pub fn python(folder: &Path) -> Result<PathBuf> {
     lock.lock()?;
     if !folder.join("ready").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder)).context("the Debian packages are `python3` and `python3-venv`")?;
-        run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))?;
+        run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(PACKAGES))?;
         fs::write(folder.join("ready"), "")?;
     }
     Ok(interpreter)
@@ -30,5 +30,5 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Pinned, so that every run tests the same client.
-const PACKAGES: [&str; 1] = ["pika==1.3.2"];
+/// What the examples ask for, pinned, so that every run tests the same packages.
+const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/python/requirements.txt");

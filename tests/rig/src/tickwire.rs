@@ -184,7 +184,8 @@ fn build() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let folder = this.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("the test has a folder")?.to_owned();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root).args(["build", "--quiet", "--package", "tickwire-cli"]);
+    // The whole workspace is selected, as it is when the tests are built: each dependency then has one set of features, and is built once.
+    cargo.current_dir(root).args(["build", "--quiet", "--workspace", "--bin", "tickwire"]);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
