@@ -247,3 +247,14 @@ pub(super) const OVERFLOWS_WITHIN: Duration = Duration::from_secs(60);
 pub(super) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Well for this long after SLOW: it is told SLOW_CLEARED.
 pub(super) const SLOW_CLEARED_AFTER: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 512, "a connection takes {} bytes", size_of::<Connection>());
+        assert!(size_of::<Subscription>() <= 24, "a subscription takes {} bytes", size_of::<Subscription>());
+    }
+}

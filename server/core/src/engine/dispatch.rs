@@ -178,14 +178,15 @@ impl Dispatch {
             self.frame.clear();
             *cseq += 1;
             let mut writer = FrameWriter::begin(&mut self.frame, encoding, *cseq, now_us);
-            let (mut last, mut records) = (Part::Info, 0);
+            let (mut last, mut records, mut bytes) = (Part::Info, 0, 0);
             let mut control = None;
             while let Some(item) = self.items.get(next as usize) {
                 let misplaced = item.part < last || (item.part == Part::Control && control.is_some());
-                if misplaced || (item.part == Part::Update && records == FRAME_RECORDS_MAX) {
+                if misplaced || (item.part == Part::Update && records == FRAME_RECORDS_MAX) || bytes >= FRAME_BYTES_MAX {
                     break;
                 }
                 last = item.part;
+                bytes += (item.end - item.start) as usize;
                 let record =
                     &self.bytes[item.start as usize * usize::from(item.part != Part::Control)..][..(item.end - item.start) as usize];
                 match item.part {
@@ -251,6 +252,8 @@ pub(super) fn error(request_id: u32, code: v1::ErrorCode, text: &str, retry_afte
 }
 
 const NONE: u32 = u32::MAX;
+/// Bytes of records after which a frame ends. What comes next begins another one.
+const FRAME_BYTES_MAX: usize = 64 << 10;
 /// Encoded records between two flushes. What would come beyond waits in the outboxes.
 const BYTES_MAX: usize = 64 << 20;
 /// Memory for encoded records that is kept from one flush to the next.

@@ -163,7 +163,7 @@ impl Engine {
     fn take_turns(&mut self, slot: u32) {
         let Self { roster, dispatch, book, lanes, stats, scratch, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
-        let bytes_max = if connection.behind.is_some() { SLOW_BYTES_MAX } else { u32::MAX };
+        let bytes_max = if connection.behind.is_some() { SLOW_BYTES_MAX } else { TURN_BYTES_MAX };
         let mut updates: Vec<Record> = core::mem::take(&mut scratch.encoded[0]);
         updates.clear();
         let (mut bytes, mut instruments) = (0, 0);
@@ -307,7 +307,9 @@ fn notice(kind: v1::NoticeKind, text: &str) -> Control {
     Control::Notice(v1::Notice { kind: kind as i32, text: text.into() })
 }
 
-/// Bytes of records that a client gets in one flush while it is behind: small enough that the last of them is still fresh when it
+/// Bytes of records that an outbox gives in one flush: what the socket does not take of them is kept outside, and grows old there.
+const TURN_BYTES_MAX: u32 = 256 << 10;
+/// The same while a client is behind: small enough that the last of them is still fresh when it
 /// arrives, large enough to share a write.
 const SLOW_BYTES_MAX: u32 = 8 << 10;
 const _: () = assert!(EVENT_RECORDS_MAX > FRAME_RECORDS_MAX);

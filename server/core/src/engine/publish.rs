@@ -28,7 +28,7 @@ impl Engine {
         if self.epoch != epoch {
             // Subscribers hold images that no position of the new log can be compared with.
             for (_, connection) in self.roster.iter_mut() {
-                connection.foreign = connection.is_live();
+                connection.foreign = !connection.subscriptions.is_empty();
                 connection.resume = None;
             }
         }

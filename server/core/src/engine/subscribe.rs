@@ -35,7 +35,7 @@ impl Engine {
             self.forget_wants(slot);
         }
         // What stays covered of the old; with `replace` nothing, until an item names it again.
-        let mut plan = Plan { fresh: Vec::new(), count: 0, all: subscribe.replace };
+        let mut plan = Plan { fresh: Vec::new(), count: 0, all: subscribe.replace, patterns: 0, visits: 0 };
         plan.count = self.roster.get(slot).map_or(0, |connection| if plan.all { 0 } else { connection.subscriptions.len() });
         let results = subscribe.items.into_iter().map(|item| self.want(slot, item, &mut plan)).collect();
         self.reclass_all_or(now, slot, &plan);
@@ -191,11 +191,16 @@ impl Engine {
         let connection = self.roster.get_mut(slot).ok_or(ErrorCode::Internal)?;
         let max = subscriptions_max(self.config.subscriptions_max, connection.grant.as_deref()) as usize;
         let known = connection.patterns.iter().position(|known| known.pattern == want.pattern);
-        if known.is_none() && connection.patterns.len() >= PATTERNS_MAX {
+        plan.patterns += 1;
+        if (known.is_none() && connection.patterns.len() >= PATTERNS_MAX) || plan.patterns > PATTERNS_MAX {
             return Err(ErrorCode::TooManySubscriptions);
         }
         let (mut ids, mut new, mut forbidden) = (Vec::new(), 0, 0);
         for instrument in self.book.matching(&want.pattern) {
+            plan.visits += 1;
+            if plan.visits > VISITS_MAX {
+                return Err(ErrorCode::TooManySubscriptions);
+            }
             if !connection.may_see(&instrument.symbol) {
                 forbidden += 1;
                 continue;
@@ -226,6 +231,7 @@ impl Engine {
     /// Lists the ack, and marks the images that follow it. With a resume token only what changed since, and the events since.
     fn answer(&mut self, now: Moment, slot: u32, request_id: u32, results: Vec<v1::SubscribeResult>, fresh: &[InstrumentId]) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
+        connection.subscriptions.shrink_to_fit();
         let resume = connection.resume.take();
         let mut images_follow = 0;
         for id in fresh {
@@ -349,6 +355,10 @@ struct Plan {
     count: usize,
     /// Everything not named is dropped.
     all: bool,
+    /// Patterns expanded so far. At most [`PATTERNS_MAX`], those named twice included.
+    patterns: usize,
+    /// Instruments looked at so far.
+    visits: usize,
 }
 
 impl Plan {
@@ -372,3 +382,6 @@ impl Instrument {
         (bodies.count() + self.image.bars.len()) as u32
     }
 }
+
+/// Instruments that the patterns of one Subscribe may match in all, forbidden ones included. A pattern beyond is refused.
+const VISITS_MAX: usize = 400_000;

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tickwire_core::Entry;
 use tickwire_proto::v1::{self, UpdateFlag, client_frame::Command, subscribe_item::Target, update::Body};
 use tickwire_proto::wire::Encoding;
 
+use crate::script;
 use crate::world::{World, config, grant_of};
 
 #[test]
@@ -20,6 +22,54 @@ fn after_the_storm_every_client_knows_the_truth() {
         let outcome = std::panic::catch_unwind(|| Storm::new(seed).run());
         assert!(outcome.is_ok(), "the storm of SEED={seed} went wrong");
     }
+}
+
+proptest! {
+    /// Whatever a client sends, the engine answers or ends the connection, and serves the others.
+    #[test]
+    fn nothing_that_a_client_sends_hurts_the_others(json: bool, messages in prop::collection::vec(message(), 1..30)) {
+        let mut world = World::new(config());
+        world.clients.quiet = true;
+        script::run(&mut world, "new s.1; new s.2; quote s.1 1 bid=1; status s.2 2 OPEN\nopen good; sub good s.*@0");
+        script::run(&mut world, if json { "open bad json" } else { "open bad" });
+        for (n, message) in messages.into_iter().enumerate() {
+            match message {
+                Message::Bytes(bytes) => world.send_raw("bad", &bytes),
+                Message::Frame(frame) => world.send("bad", &frame),
+            }
+            script::run(&mut world, &format!("quote s.1 {} bid={n}", n + 10));
+            world.wait(Duration::from_millis(70));
+        }
+        prop_assert!(world.client("good").closed.is_none());
+        prop_assert_eq!(&world.client("good").images, &world.book());
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    Bytes(Vec<u8>),
+    Frame(v1::ClientFrame),
+}
+
+/// Mostly frames that mean something, with names and numbers that need not.
+fn message() -> impl Strategy<Value = Message> {
+    let name = prop_oneof![Just("s.1"), Just("s.*"), Just("#"), Just("s.2"), Just(""), Just("..")].prop_map(String::from).boxed();
+    let name = prop_oneof![4 => name, 1 => any::<String>()].boxed();
+    let item = (name.clone(), any::<bool>(), any::<Option<u32>>(), any::<bool>()).prop_map(|(name, pattern, conflate_ms, trades)| {
+        let target = Some(if pattern { Target::Pattern(name) } else { Target::Symbol(name) });
+        v1::SubscribeItem { target, conflate_ms, trades }
+    });
+    let command = prop_oneof![
+        4 => (prop::collection::vec(item, 0..5), any::<bool>()).prop_map(|(items, replace)| Command::Subscribe(v1::Subscribe { items, replace })),
+        2 => (prop::collection::vec(name.clone(), 0..3), any::<bool>()).prop_map(|(symbols, all)| Command::Unsubscribe(v1::Unsubscribe { symbols, all })),
+        2 => (any::<Option<u32>>(), any::<Option<bool>>()).prop_map(|(conflate_ms, paused)| Command::Configure(v1::Configure { conflate_ms, paused })),
+        1 => prop_oneof![Just("all"), Just("stock"), Just("slow"), Just("two"), Just("?")].prop_map(|token| Command::Authenticate(v1::Authenticate { token: token.into() })),
+        1 => any::<u64>().prop_map(|cseq| Command::Progress(v1::Progress { cseq })),
+        1 => any::<u64>().prop_map(|nonce| Command::Ping(v1::Ping { nonce })),
+    ];
+    let frame =
+        (any::<u32>(), command).prop_map(|(request_id, command)| Message::Frame(v1::ClientFrame { request_id, command: Some(command) }));
+    prop_oneof![30 => frame, 1 => prop::collection::vec(any::<u8>(), 0..60).prop_map(Message::Bytes)]
 }
 
 /// One run.

@@ -1,7 +1,10 @@
 //! Snapshots: up to thousands of images, cut into frames and paced by the socket.
 
+use std::time::Duration;
+
 use expect_test::expect;
 use tickwire_core::Entry;
+use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, update::Body};
 
 use crate::script;
@@ -186,7 +189,7 @@ fn trades_beyond_the_ring_of_a_lane_are_a_gap() {
     for seq in 2..=300 {
         script::run(&mut world, &format!("trade stock.A {seq}"));
     }
-    world.wait(std::time::Duration::from_secs(2));
+    world.wait(Duration::from_secs(2));
     let client = world.client("a");
     assert_eq!(client.gaps, [v1::Gap { id: 1, from: 1, to: 45 }]);
     let seqs: Vec<_> = client.updates.iter().map(|update| update.seq).collect();
@@ -233,4 +236,37 @@ fn an_event_that_not_all_of_a_burst_fits_before_is_still_in_order() {
     let seqs: Vec<_> = world.client("a").updates.iter().map(|update| update.seq).collect();
     assert_eq!(seqs, (1..=2_000).collect::<Vec<_>>());
     assert!(world.client("a").gaps.is_empty());
+}
+
+#[test]
+fn a_quiet_engine_sleeps_until_the_next_heartbeat_and_a_lane_wakes_it_when_it_has_something() {
+    let mut world = World::new(config());
+    assert_eq!(world.engine.deadline(), None, "nobody is there");
+    script::run(&mut world, "new s.1; quote s.1 1 last=1\nopen a heartbeat=10000; sub a s.1@1000");
+    assert_eq!(world.engine.deadline(), Some(Moment::from_millis(5_000)), "Hello was due then");
+    world.wait(Duration::from_millis(6_000));
+    assert_eq!(world.engine.deadline(), Some(Moment::from_millis(10_000)), "the heartbeat");
+    script::run(&mut world, "quote s.1 2 last=2");
+    assert_eq!(world.engine.deadline(), Some(Moment::from_millis(10_000)), "the change has left: nothing is pending");
+    script::run(&mut world, "quote s.1 3 last=3");
+    assert_eq!(world.engine.deadline(), Some(Moment::from_millis(7_000)), "the end of the interval");
+    world.wait(Duration::from_millis(1_000));
+    script::run(&mut world, "detach a");
+    world.wait(Duration::from_millis(60_000));
+    assert_eq!(world.engine.deadline(), None, "nobody is there any more");
+}
+
+#[test]
+fn a_long_frame_is_cut_by_bytes_too() {
+    let mut world = World::new(config());
+    for id in 1..=20 {
+        let symbol = format!("m.{id}");
+        script::run(&mut world, &format!("new {symbol}"));
+        let outcomes: Vec<_> = (1..=500).map(|outcome| format!("{outcome}:back=1000000{outcome},active=true")).collect();
+        script::run(&mut world, &format!("odds {symbol} {id} {}", outcomes.join(" ")));
+    }
+    script::run(&mut world, "open a; sub a m.*@0");
+    assert_eq!(world.client("a").images, world.book());
+    let longest = world.transcript().lines().map(|line| line.matches("| odds").count()).max();
+    assert!(longest.is_some_and(|records| (2..20).contains(&records)), "{longest:?} records in one frame");
 }
