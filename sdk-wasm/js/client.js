@@ -32,6 +32,8 @@ export class TickwireClient {
   /** WebSockets in a row that came to nothing although the server answers requests. */
   #blocked = 0;
   #welcomed = false;
+  /** Looks whether `connect` may resolve. */
+  #greeted = () => {};
   #state = "idle";
   #ended;
   #timer;
@@ -138,16 +140,14 @@ export class TickwireClient {
     this.#drain();
   }
 
+  /** Over server-sent events the first subscription makes the connection, so there is nothing to wait for. */
   #welcome() {
     return new Promise((resolve, reject) => {
-      const off = this.on("state", () => check());
-      const check = () => {
-        if (!this.#ended && !this.#welcomed) return;
-        off();
+      this.#greeted = () => {
         if (this.#ended) reject(this.#ended.error ?? new TickwireError("CLOSED", "closed before the server answered"));
-        else resolve();
+        else if (this.#welcomed || this.#kind === "sse") resolve();
       };
-      check();
+      this.#greeted();
     });
   }
 
@@ -278,6 +278,7 @@ export class TickwireClient {
     this.#kind = kind;
     this.#infos.clear();
     this.#core.restart(performance.now(), kind === "websocket", this.#options.encoding === "json");
+    this.#greeted();
   }
 
   async #renew(request) {
@@ -296,6 +297,7 @@ export class TickwireClient {
       this.#blocked = 0;
     }
     if (state === "closed") this.#end(code ? new TickwireError(code, reason) : undefined);
+    this.#greeted();
   }
 
   #tell(type, event) {
@@ -321,6 +323,7 @@ export class TickwireClient {
     for (const undo of this.#undo) undo();
     for (const subscription of this.#subscriptions.values()) subscription._end(error);
     this.#subscriptions.clear();
+    this.#greeted();
   }
 
   // ---- the page ----

@@ -310,7 +310,8 @@ export class TickwireClient {
   private constructor();
   /**
    * Connects to a server by any of its addresses: its root, /v1/ws or /v1/sse. Rejects with a {@link TickwireError} when the server refuses for
-   * good; a server that is away is tried again until `signal` says otherwise.
+   * good; a server that is away is tried again until `signal` says otherwise. Over server-sent events it resolves at once, since the first
+   * subscription makes the connection.
    */
   static connect(url: string | URL, options?: ConnectOptions): Promise<TickwireClient>;
   readonly state: State;

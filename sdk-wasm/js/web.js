@@ -4,7 +4,8 @@ import { provide } from "./client.js";
 
 let ready;
 provide(async () => {
-  ready ??= init();
+  // Spelled out, because bundlers look for exactly this.
+  ready ??= init({ module_or_path: new URL("./tickwire_wasm_bg.wasm", import.meta.url) });
   // A failed download is tried again by the next connect.
   await ready.catch((error) => {
     ready = undefined;

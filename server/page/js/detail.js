@@ -1,5 +1,5 @@
 // The chosen instrument: its price over the last minutes, and the day's figures.
-import { compact, flash, make, percent, price, setText, showDelta } from "./format.js";
+import { colour, compact, flash, make, percent, price, setText, showDelta } from "./format.js";
 
 export class Detail {
   #root;
@@ -93,10 +93,8 @@ export class Detail {
   }
 
   #makePlot() {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
     const places = this.#instrument.change?.info?.priceScale ?? 2;
-    const font = `12px ${style.getPropertyValue("--font")}`;
+    const font = `12px ${colour("--font")}`;
     const axis = { stroke: colour("--faint"), font, ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
     const options = {
       ...this.#size(),

@@ -55,6 +55,28 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** A wash of colour behind a value that went up or down. */
 export function flash(element, way) {
   if (calm.matches) return;
-  const wash = getComputedStyle(document.documentElement).getPropertyValue(way > 0 ? "--up-wash" : "--down-wash");
+  const wash = colour(way > 0 ? "--up-wash" : "--down-wash");
   element.animate([{ backgroundColor: wash }, { backgroundColor: "transparent" }], { duration: 700, easing: "ease-out" });
+}
+
+let colours = new Map();
+const themeListeners = new Set();
+new MutationObserver(() => {
+  colours = new Map();
+  for (const listener of themeListeners) listener();
+}).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+
+/** A colour of the theme, for canvases and animations. Looked up once: asking the browser makes it work out all styles. */
+export function colour(name) {
+  let value = colours.get(name);
+  if (value === undefined) {
+    value = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    colours.set(name, value);
+  }
+  return value;
+}
+
+/** Calls `listener` when the theme has changed. */
+export function onTheme(listener) {
+  themeListeners.add(listener);
 }

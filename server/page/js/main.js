@@ -1,5 +1,5 @@
 // Wires the page together: one client, one subscription per target, and a clock for ages.
-import { make } from "./format.js";
+import { make, onTheme } from "./format.js";
 import { Detail } from "./detail.js";
 import { Matches } from "./matches.js";
 import { ReadOut, StatusBar } from "./status.js";
@@ -151,6 +151,8 @@ find("#theme").addEventListener("click", () => {
   const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
   document.documentElement.dataset.theme = theme;
   keep("theme", theme);
+});
+onTheme(() => {
   detail.restyle();
   watchList.redraw();
 });

@@ -1,5 +1,5 @@
 // The watch list: one row per instrument that has prices, grouped by kind, with a sparkline.
-import { compact, flash, make, percent, price, setText, showDelta, span } from "./format.js";
+import { colour, compact, flash, make, percent, price, setText, showDelta, span } from "./format.js";
 
 const GROUPS = [
   { title: "Stocks", holds: ({ assetClass }) => assetClass === "STOCK" },
@@ -53,11 +53,10 @@ export class WatchList {
   /** Ages, stale shading, and the sparklines of rows that changed. */
   tick(client, isFresh) {
     const now = performance.now();
-    const colours = sparkColours();
     for (const [symbol, row] of this.#rows) {
       setText(row.age, span(client.age(symbol)));
       row.element.classList.toggle("stale", !isFresh(row.instrument));
-      if (row.dirty || now - row.drawnAt > 1000) drawSpark(row, now, colours);
+      if (row.dirty || now - row.drawnAt > 1000) drawSpark(row, now);
     }
   }
 
@@ -130,13 +129,8 @@ export class WatchList {
   }
 }
 
-function sparkColours() {
-  const style = getComputedStyle(document.documentElement);
-  return { up: style.getPropertyValue("--up"), down: style.getPropertyValue("--down"), flat: style.getPropertyValue("--faint") };
-}
-
 /** The last minute as a line, coloured by where it went. */
-function drawSpark(row, now, colours) {
+function drawSpark(row, now) {
   const { canvas, instrument } = row;
   const width = canvas.clientWidth;
   const height = canvas.clientHeight;
@@ -167,7 +161,7 @@ function drawSpark(row, now, colours) {
   shown.forEach((value, index) => pen.lineTo(x(times[from + index]), y(value)));
   pen.lineTo(width, y(shown.at(-1)));
   const way = shown.at(-1) - shown[0];
-  pen.strokeStyle = way > 0 ? colours.up : way < 0 ? colours.down : colours.flat;
+  pen.strokeStyle = colour(way > 0 ? "--up" : way < 0 ? "--down" : "--faint");
   pen.lineWidth = 1.5;
   pen.lineJoin = "round";
   pen.stroke();
