@@ -4,7 +4,7 @@
 //! reconnect, batches of up to 50 updates or 2 ms, numbered messages, signs of life, and a broker that blocks publishers is shown.
 //!
 //! ```no_run
-//! use tickwire::publish::v1::{Quote, Update, update::Body};
+//! use tickwire::v1::{Quote, Update, update::Body};
 //! use tickwire::publish::Publisher;
 //!
 //! # async fn example() -> Result<(), tickwire::publish::PublishError> {
@@ -25,8 +25,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use thiserror::Error;
-/// The schema's messages.
-pub use tickwire_proto::v1;
 use tickwire_proto::v1::{FeedMessage, Update};
 use tickwire_proto::{Symbol, symbol::SymbolError};
 use tokio::sync::{mpsc, oneshot, watch};

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use tickwire::publish::v1::FeedHealth::{Down, Live, Recovering, Stale};
+use tickwire::Transport;
+use tickwire::v1::FeedHealth::{Down, Live, Recovering, Stale};
 use tokio::time::sleep;
 
 use super::house::House;
 use super::oracle::{Feed, SYMBOLS};
 use super::view::{passed_through, wait_for_versions, wait_until};
-use super::{watch_sse, watch_ws};
+use super::{watch_sdk, watch_sse, watch_ws};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_costs_no_value() {
@@ -17,11 +18,14 @@ async fn a_killed_broker_costs_no_value() {
     let mut every = watch_ws::watch(house.address, "stock.#", 0, true);
     let mut conflated = watch_ws::watch(house.address, "stock.#", 250, true);
     let mut events = watch_sse::watch(house.address, "stock.#", true);
+    let mut sdk = watch_sdk::watch(house.address, "stock.#", Transport::WebSocket, true);
     wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
 
     house.broker.kill().unwrap();
+    sleep(Duration::from_millis(300)).await;
+    feed.narrow();
     house.ready(503).await;
-    for view in [&mut every, &mut conflated, &mut events] {
+    for view in [&mut every, &mut conflated, &mut events, &mut sdk] {
         wait_until(view, "the feed is down", |view| view.health.last() == Some(&Down)).await;
     }
     house.broker.restart().unwrap();
@@ -30,7 +34,7 @@ async fn a_killed_broker_costs_no_value() {
     sleep(Duration::from_secs(1)).await;
 
     let (last, _signs_of_life) = feed.end().await;
-    for (who, view) in [("class 0", &mut every), ("class 250", &mut conflated), ("SSE", &mut events)] {
+    for (who, view) in [("class 0", &mut every), ("class 250", &mut conflated), ("SSE", &mut events), ("the SDK", &mut sdk)] {
         wait_for_versions(view, who, &last).await;
         assert_eq!(view.borrow().connections, 1, "{who} keeps its connection");
         let health = view.borrow().health.clone();

@@ -9,5 +9,6 @@ mod publisher;
 mod restart;
 mod values;
 mod view;
+mod watch_sdk;
 mod watch_sse;
 mod watch_ws;

@@ -10,8 +10,8 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ConnectionProperties, Consumer, ExchangeKind};
 use prost::Message;
-use tickwire::publish::v1::{FeedMessage, Quote, Update, update::Body};
 use tickwire::publish::{Publisher, PublisherState};
+use tickwire::v1::{FeedMessage, Quote, Update, update::Body};
 use tickwire_rig::Broker;
 use tokio::time::{sleep, timeout};
 

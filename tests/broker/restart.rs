@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use tickwire::Transport;
 use tokio::time::sleep;
 
 use super::house::House;
 use super::oracle::{Feed, SYMBOLS};
 use super::view::{wait_for_versions, wait_until};
-use super::{watch_sse, watch_ws};
+use super::{watch_sdk, watch_sse, watch_ws};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_of_a_restarted_server_see_the_newest() {
@@ -15,21 +16,28 @@ async fn clients_of_a_restarted_server_see_the_newest() {
     let feed = Feed::start(&house.broker.url());
     let mut websocket = watch_ws::watch(house.address, "stock.#", 100, true);
     let mut events = watch_sse::watch(house.address, "stock.#", true);
-    wait_until(&mut websocket, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
-    wait_until(&mut events, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+    let mut sdk = watch_sdk::watch(house.address, "stock.#", Transport::WebSocket, true);
+    let mut sdk_events = watch_sdk::watch(house.address, "stock.#", Transport::Sse, true);
+    for view in [&mut websocket, &mut events, &mut sdk, &mut sdk_events] {
+        wait_until(view, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+    }
     // Long enough for a checkpoint, so that the new server starts from it.
     sleep(Duration::from_secs(4)).await;
 
     house.kill_server();
+    sleep(Duration::from_millis(300)).await;
+    feed.narrow();
     house.start_server();
     house.ready(200).await;
-    for view in [&mut websocket, &mut events] {
+    for view in [&mut websocket, &mut events, &mut sdk, &mut sdk_events] {
         wait_until(view, "the client is back", |view| view.connections >= 2).await;
     }
     sleep(Duration::from_secs(1)).await;
     let (last, _signs_of_life) = feed.end().await;
-    wait_for_versions(&mut websocket, "WebSocket", &last).await;
-    wait_for_versions(&mut events, "SSE", &last).await;
+    let clients = [("WebSocket", &mut websocket), ("SSE", &mut events), ("the SDK", &mut sdk), ("the SDK over SSE", &mut sdk_events)];
+    for (who, view) in clients {
+        wait_for_versions(view, who, &last).await;
+    }
     let log = house.server.as_ref().unwrap().log();
     assert!(log.contains("starts from a checkpoint"), "{log}");
 }

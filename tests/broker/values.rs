@@ -2,17 +2,19 @@
 
 use std::process::{Command, Stdio};
 
-use tickwire::publish::v1::Quote;
+use tickwire::{Transport, v1::Quote};
 
 use super::house::{House, python, root};
 use super::view::wait_until;
-use super::{watch_sse, watch_ws};
+use super::{watch_sdk, watch_sse, watch_ws};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_value_from_python_arrives_everywhere() {
     let house = House::open().await;
     let mut websocket = watch_ws::watch(house.address, "stock.*", 0, false);
     let mut events = watch_sse::watch(house.address, "stock.*", false);
+    let mut sdk = watch_sdk::watch(house.address, "stock.*", Transport::WebSocket, false);
+    let mut sdk_events = watch_sdk::watch(house.address, "stock.*", Transport::Sse, false);
 
     let mut lines = String::new();
     for cents in 18_700..=18_742 {
@@ -23,7 +25,8 @@ async fn the_last_value_from_python_arrives_everywhere() {
     publish(&house, &lines);
 
     let apple = Quote { bid: Some(18_742), last: Some(18_742), ..Default::default() };
-    for (who, view) in [("WebSocket", &mut websocket), ("SSE", &mut events)] {
+    let clients = [("WebSocket", &mut websocket), ("SSE", &mut events), ("the SDK", &mut sdk), ("the SDK over SSE", &mut sdk_events)];
+    for (who, view) in clients {
         wait_until(view, &format!("{who} sees Microsoft"), |view| view.quotes.contains_key("stock.MSFT")).await;
         wait_until(view, &format!("{who} sees Apple's last price"), |view| view.quotes["stock.AAPL"].last == apple.last).await;
     }

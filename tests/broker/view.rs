@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tickwire::publish::v1::{FeedHealth, Quote};
+use tickwire::v1::{FeedHealth, Quote};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use tickwire::publish::v1::{FeedMessage, update::Body};
 use tickwire::publish::{Publisher, PublisherState};
+use tickwire::v1::{FeedMessage, update::Body};
 use tickwire_simulator::{Market, Publication};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};

@@ -46,6 +46,8 @@ pub(crate) struct Reader {
     metrics: Arc<Metrics>,
     start: Start,
     epoch: u64,
+    /// Whether this connection got through the handshake.
+    is_connected: bool,
     /// Whether the broker's topology has been compared with ours, which is worth one warning.
     compared: bool,
     outage: Outage,
@@ -55,21 +57,42 @@ impl Reader {
     /// A reader that has seen nothing. It tells through `told` and waits while that is full.
     pub(crate) fn new(config: AmqpConfig, node: String, told: mpsc::Sender<Told>, metrics: Arc<Metrics>) -> Self {
         let names = Names::new(&config.prefix);
-        Self { config, names, node, told, metrics, start: Start::Unknown, epoch: 0, compared: false, outage: Outage::default() }
+        Self {
+            config,
+            names,
+            node,
+            told,
+            metrics,
+            start: Start::Unknown,
+            epoch: 0,
+            is_connected: false,
+            compared: false,
+            outage: Outage::default(),
+        }
     }
 
     /// Reads for ever; ends when nobody listens any more.
     pub(crate) async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        // A broker that starts opens its port up to a second before its streams: the waits for the one must not lengthen those for the
+        // other.
+        let (mut connecting, mut starting) = (Backoff::default(), Backoff::default());
         while !self.told.is_closed() {
             let began = Instant::now();
+            self.is_connected = false;
             let failure = match self.session().await {
                 Ok(never) => match never {},
                 Err(failure) => failure,
             };
             let wait = match &failure {
                 Failure::StartOver => continue,
-                Failure::Away(_) => backoff.after(began.elapsed(), chance()),
+                Failure::Away(_) if self.is_connected => {
+                    connecting = Backoff::default();
+                    starting.after(began.elapsed(), chance())
+                }
+                Failure::Away(_) => {
+                    starting = Backoff::default();
+                    connecting.after(began.elapsed(), chance())
+                }
                 Failure::Refused(_) => REFUSED_WAIT,
             };
             self.metrics.broker_failures.inc();
@@ -83,6 +106,7 @@ impl Reader {
     /// One connection, from handshake to failure.
     async fn session(&mut self) -> Result<Infallible, Failure> {
         let connection = connect(&self.config.url, &format!("tickwire {}: feed", self.node)).await?;
+        self.is_connected = true;
         if self.config.topology == Topology::Declared {
             topology::ensure(&connection, &self.names, &self.config, !self.compared).await?;
             self.compared = true;
