@@ -14,6 +14,7 @@ use super::ConnectionKey;
 use super::bucket::Bucket;
 use super::outbox::Outbox;
 use super::rate::{HEARTBEAT_WITHIN, RateClass};
+use super::token::Told;
 use crate::access::Grant;
 use crate::batch::InstrumentId;
 
@@ -58,7 +59,7 @@ pub(super) struct Connection {
     /// Subscribes and unsubscribes that came before the book was complete. At most [`HELD_MAX`].
     pub(super) held: Vec<v1::ClientFrame>,
     /// Position of the resume token, for the first Subscribe.
-    pub(super) resume: Option<u64>,
+    pub(super) resume: Option<Told>,
     /// The client may hold images of another life of the log.
     pub(super) foreign: bool,
     pub(super) commands: Bucket,

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use tickwire_proto::v1;
 use tickwire_proto::wire::{Encoding, Naming, encode_update};
 
+use super::token::Told;
 use crate::batch::InstrumentId;
 
 /// One update that is never conflated.
@@ -81,13 +82,13 @@ impl EventRing {
         self.floor = None;
     }
 
-    /// The newest position after `seq` whose events may be missing, if there is one.
-    pub(super) fn missing_after(&self, seq: u64) -> Option<u64> {
-        self.floor.filter(|floor| *floor > seq)
+    /// The newest position after `told` whose events may be missing, if there is one.
+    pub(super) fn missing_after(&self, told: Told) -> Option<u64> {
+        self.floor.filter(|floor| Some(*floor) > told)
     }
 
-    /// The events after `seq`, oldest first.
-    pub(super) fn after(&self, seq: u64) -> impl Iterator<Item = &Arc<Event>> {
-        self.events.range(self.events.partition_point(|event| event.seq <= seq)..)
+    /// The events after `told`, oldest first.
+    pub(super) fn after(&self, told: Told) -> impl Iterator<Item = &Arc<Event>> {
+        self.events.range(self.events.partition_point(|event| Some(event.seq) <= told)..)
     }
 }

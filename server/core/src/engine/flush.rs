@@ -11,6 +11,7 @@ use super::dispatch::{Dispatch, Part, Record, error};
 use super::outbox::{Turn, Waiting};
 use super::publish::{EVENT_RECORDS_MAX, gap, introduce};
 use super::rate::HEARTBEAT_WITHIN;
+use super::token::Told;
 use super::{Engine, FRAME_RECORDS_MAX, Sink, Written, end, millis, token};
 
 impl Engine {
@@ -215,7 +216,7 @@ impl Engine {
         if !silent && !connection.heartbeat_due && connection.last_heartbeat + HEARTBEAT_WITHIN > now {
             return;
         }
-        let token = self.watermark(slot).map(|seq| token::write(&self.epoch, seq)).unwrap_or_default();
+        let token = self.watermark(slot).map(|told| token::write(&self.epoch, told)).unwrap_or_default();
         self.dispatch.push_control(slot, Control::Heartbeat(v1::Heartbeat { token }));
         self.list_feeds(slot);
         if let Some(connection) = self.roster.get_mut(slot) {
@@ -233,16 +234,17 @@ impl Engine {
         }
     }
 
-    /// Everything at or below this position has been given to the client, or superseded. Costs one visit per subscription.
-    fn watermark(&self, slot: u32) -> Option<u64> {
+    /// Up to where everything has been given to the client, or superseded. Costs one visit per subscription. `None`: the book is not
+    /// complete, and a token would promise too much.
+    fn watermark(&self, slot: u32) -> Option<Told> {
         let connection = self.roster.get(slot).filter(|_| self.synced)?;
         let lanes =
             connection.subscriptions.iter().filter_map(|subscription| self.lanes.get(subscription.lane).first_seq(subscription.trades));
         let outbox = connection.outbox.as_deref().and_then(|outbox| outbox.first_seq());
-        match lanes.chain(outbox).min() {
-            Some(untold) => untold.checked_sub(1).map(|told| told.min(self.position.unwrap_or(0))),
+        Some(match lanes.chain(outbox).min() {
+            Some(untold) => untold.checked_sub(1).min(self.position),
             None => self.position,
-        }
+        })
     }
 
     /// Writes the list of a connection and settles how it stands.

@@ -16,6 +16,7 @@ use super::lane::Subscriber;
 use super::pending::Pending;
 use super::publish::{give_event, give_trades, touch_if_ready};
 use super::session::subscriptions_max;
+use super::token::Told;
 use crate::batch::InstrumentId;
 
 impl Engine {
@@ -236,7 +237,7 @@ impl Engine {
         let mut images_follow = 0;
         for id in fresh {
             let (Some(instrument), true) = (self.book.get(*id), connection.find(*id).is_some()) else { continue };
-            let changed = resume.is_none_or(|seq| instrument.seq.is_some_and(|newest| newest > seq));
+            let changed = resume.is_none_or(|told| instrument.seq > told);
             let pending = if changed { Pending::images(instrument) } else { Pending::default() };
             images_follow += if changed { instrument.images_count() } else { 0 };
             connection.outbox().mark(*id, &pending);
@@ -245,29 +246,30 @@ impl Engine {
         self.dispatch.set_open(slot, false);
         self.dispatch.touch(slot);
         self.tell(slot, Control::SubscribeAck(v1::SubscribeAck { request_id, results, images_follow }));
-        if let Some(seq) = resume {
-            self.replay(now, slot, seq, fresh);
+        if let Some(told) = resume {
+            self.replay(now, slot, told, fresh);
         }
     }
 
-    /// Says which events after `seq` are missing, then gives the others again.
-    fn replay(&mut self, now: Moment, slot: u32, seq: u64, fresh: &[InstrumentId]) {
+    /// Says which events after `told` are missing, then gives the others again.
+    fn replay(&mut self, now: Moment, slot: u32, told: Told, fresh: &[InstrumentId]) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
-        let missing = self.ring.missing_after(seq);
+        let missing = self.ring.missing_after(told);
         for id in fresh {
             let (Some(instrument), Some(index)) = (self.book.get(*id), connection.find(*id)) else { continue };
-            let events = missing.zip(instrument.event_seq.filter(|newest| *newest > seq)).map(|(missing, newest)| missing.min(newest));
+            let events =
+                missing.zip(instrument.event_seq.filter(|newest| Some(*newest) > told)).map(|(missing, newest)| missing.min(newest));
             // Single trades are not kept for those who come back.
             let wants_trades = connection.subscriptions[index].trades;
-            let trades = instrument.trade_seq.filter(|newest| wants_trades && *newest > seq);
+            let trades = instrument.trade_seq.filter(|newest| wants_trades && Some(*newest) > told);
             if let Some(last) = events.max(trades) {
-                connection.outbox().lose(*id, seq.saturating_add(1), last);
+                connection.outbox().lose(*id, told.map_or(0, |seq| seq.saturating_add(1)), last);
             }
         }
         self.release(now, slot);
         let Self { roster, dispatch, book, config, ring, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
-        for event in ring.after(seq).filter(|event| fresh.binary_search(&event.instrument).is_ok()) {
+        for event in ring.after(told).filter(|event| fresh.binary_search(&event.instrument).is_ok()) {
             give_event(connection, dispatch, book, config, now, slot, event);
         }
     }

@@ -42,7 +42,7 @@ fn class_0_leaves_with_every_flush() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=10 IMAGE
             0 a: quote stock.A #3 bid=12 merged=1
             0 a: quote stock.A #4 bid=13
@@ -149,7 +149,7 @@ fn bid_and_ask_of_one_input_stay_together() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@100 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=10 ask=12 IMAGE
             100 a: quote stock.A #3 bid=11 ask=13 last=12 high=12 low=12 merged=1
         "#]],
@@ -277,7 +277,7 @@ fn an_update_older_than_the_book_changes_nothing() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #5 bid=10 IMAGE
             0 a: quote stock.A #5 bid=10
         "#]],
@@ -304,7 +304,7 @@ fn a_busy_lane_falls_into_step_with_the_others() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@1000 stock.B@1000 images=0
             0 a: info stock.A | info stock.B | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=1 IMAGE
             900 a: quote stock.B #2 bid=1 IMAGE
             1000 a: quote stock.A #3 bid=2
@@ -355,7 +355,7 @@ fn configure_changes_what_named_no_rate() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@1000 stock.B@2000 images=0
             0 a: info stock.A | info stock.B | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: ok conflate=100
             0 a: quote stock.A #1 bid=1 IMAGE | quote stock.B #2 bid=1 IMAGE
             100 a: quote stock.A #3 bid=2

@@ -48,7 +48,7 @@ fn every_status_is_told_in_order() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@1000 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: status stock.A #1 OPEN EVENT | status stock.A #2 HALTED EVENT | status stock.A #3 OPEN EVENT
         "#]],
     );
@@ -67,7 +67,7 @@ fn state_and_event_of_one_message_share_their_position() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@1000 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=1 IMAGE
             0 a: quote stock.A #7 bid=2 | status stock.A #7 HALTED EVENT
             1000 a: quote stock.A #7 bid=3
@@ -164,11 +164,11 @@ fn corrections_and_busts_go_to_everyone_but_trades_only_to_those_who_ask() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 b: welcome FRESH heartbeat=5000
             0 b: ack stock.A@0 images=0
             0 b: info stock.A | complete
-            0 b: heartbeat -
+            0 b: heartbeat log:-
             0 b: trade stock.A #1 10x1
             0 a: trade stock.A #2 11x1 correction EVENT
             0 b: trade stock.A #2 11x1 correction EVENT
@@ -193,7 +193,7 @@ fn trades_leave_with_their_lane_before_the_state() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@100 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: trade stock.A #1 10x1 | quote stock.A #1 last=10 IMAGE
             100 a: trade stock.A #2 11x1 | trade stock.A #3 12x1 | quote stock.A #3 last=12 high=12 low=11 merged=1
         "#]],
@@ -213,7 +213,7 @@ fn an_event_takes_pending_trades_along_first() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@1000 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: trade stock.A #1 10x1
             0 a: trade stock.A #2 11x1 | status stock.A #3 HALTED EVENT
         "#]],
@@ -231,7 +231,7 @@ fn a_flag_of_the_feed_makes_an_event() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@1000 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=1 EVENT | quote stock.A #2 bid=2 EVENT
         "#]],
     );

@@ -183,7 +183,7 @@ fn a_subscription_beyond_the_limit_is_refused_item_by_item() {
             0 x: welcome FRESH heartbeat=5000 max=2
             0 x: ack a@0 b@0 c!TOO_MANY_SUBSCRIPTIONS images=0
             0 x: info a | info b | complete
-            0 x: heartbeat -
+            0 x: heartbeat log:-
             0 x: ack b@50 images=0
             0 x: complete
             0 x: unsubscribed 1
@@ -204,7 +204,7 @@ fn a_pattern_counts_as_its_expansion() {
             0 x: welcome FRESH heartbeat=5000 max=2
             0 x: ack t@0 s.*!TOO_MANY_SUBSCRIPTIONS images=0
             0 x: info t | complete
-            0 x: heartbeat -
+            0 x: heartbeat log:-
             0 x: ack s.a@0 images=0
             0 x: info s.a | complete
         "#]],
@@ -222,7 +222,7 @@ fn replacing_counts_from_the_start() {
             0 x: welcome FRESH heartbeat=5000 max=2
             0 x: ack a@0 b@0 images=0
             0 x: info a | info b | complete
-            0 x: heartbeat -
+            0 x: heartbeat log:-
             0 x: ack c@0 d@0 images=0
             0 x: info c | info d | complete
         "#]],
@@ -242,7 +242,7 @@ fn rates_are_rounded_up_and_clamped_by_the_token() {
             0 x: welcome FRESH heartbeat=5000 min=500
             0 x: ack a@500 images=0
             0 x: info a | complete
-            0 x: heartbeat -
+            0 x: heartbeat log:-
             0 x: ack a@500 images=0
             0 x: complete
             0 x: ack a@1000 images=0
@@ -264,7 +264,7 @@ fn an_instrument_that_does_not_fit_into_its_pattern_is_said_once() {
             0 x: welcome FRESH heartbeat=5000 max=2
             0 x: ack s.*@0x2 images=0
             0 x: info s.a | info s.b | complete
-            0 x: heartbeat -
+            0 x: heartbeat log:-
             0 x: error TOO_MANY_SUBSCRIPTIONS: s.c did not fit into its pattern: the limit is 2 instruments
         "#]],
     );

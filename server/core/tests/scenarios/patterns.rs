@@ -51,7 +51,7 @@ fn a_pattern_that_names_nothing_yet_is_granted() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack crypto.*@0x0 images=0
             0 a: complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: info crypto.X | quote crypto.X #1 bid=1 IMAGE
         "#]],
     );
@@ -94,7 +94,7 @@ fn a_symbol_of_its_own_beats_the_rate_of_its_patterns() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.*@50x2 stock.A@5000 stock.#@1000x2 images=0
             0 a: info stock.A | info stock.B | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=1 IMAGE | quote stock.B #2 bid=1 IMAGE
             50 a: quote stock.B #4 bid=2
             110 a: unsubscribed 0 | quote stock.A #3 bid=2

@@ -107,7 +107,7 @@ fn a_token_is_announced_to_end_and_ends() {
             wait 2000",
         expect![[r#"
             0 a: welcome FRESH heartbeat=5000
-            5000 a: heartbeat -
+            5000 a: heartbeat log:-
             8000 a: token expires in 2000
             10000 a: error AUTH_EXPIRED: the token has expired
             10000 a: close AUTH_EXPIRED (the token has expired)
@@ -128,8 +128,8 @@ fn a_token_is_renewed_in_place() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 fx.E@0 images=0
             0 a: info stock.A | info fx.E | complete
-            0 a: heartbeat -
-            5000 a: heartbeat -
+            0 a: heartbeat log:-
+            5000 a: heartbeat log:-
             8000 a: token expires in 2000
             9000 a: error AUTH_INVALID: the token is not acceptable
             9000 a: error AUTH_INVALID: the token is not acceptable
@@ -230,7 +230,7 @@ fn under_load_a_heartbeat_comes_every_15_seconds() {
             0 a: welcome FRESH heartbeat=10000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=1 IMAGE
             5000 a: quote stock.A #2 bid=2
             10000 a: quote stock.A #3 bid=3
@@ -319,7 +319,7 @@ fn goodbye_is_said_to_everyone_and_to_those_who_still_come() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=1 IMAGE
             0 a: goodbye 1000 + 20000
             0 a: close SHUTTING_DOWN (the node is going away)
@@ -343,7 +343,7 @@ fn the_shell_can_end_a_connection() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: error MESSAGE_TOO_LARGE: message is too large
             0 a: close MESSAGE_TOO_LARGE (message is too large)
         "#]],

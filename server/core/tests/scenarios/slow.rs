@@ -112,7 +112,7 @@ fn without_progress_it_is_disconnected() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 last=2 IMAGE
             30000 a: error SLOW_CONSUMER: the client did not take data
             30000 a: close SLOW_CONSUMER (the client did not take data)
@@ -135,7 +135,7 @@ fn a_report_of_progress_counts() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 last=2 IMAGE
             50000 a: error SLOW_CONSUMER: the client did not take data
             50000 a: close SLOW_CONSUMER (the client did not take data)

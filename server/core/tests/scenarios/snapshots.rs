@@ -122,7 +122,7 @@ fn trades_go_before_events_when_there_is_no_room() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: trade stock.A #3 0x1
             0 a: gap stock.A 3..7 | status stock.A #5 HALTED EVENT | status stock.A #7 OPEN EVENT
         "#]],
@@ -146,7 +146,7 @@ fn three_overflows_within_a_minute_end_the_connection() {
             0 a: welcome FRESH heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
-            0 a: heartbeat -
+            0 a: heartbeat log:-
             0 a: quote stock.A #1 bid=1 IMAGE
             0 a: error SLOW_CONSUMER: events did not fit three times within a minute
             0 a: close SLOW_CONSUMER (events did not fit three times within a minute)
