@@ -1,4 +1,13 @@
 //! The real server with real sockets.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed, also in its helpers")]
 
+mod door;
 mod examples;
+mod leaving;
+mod peer;
+mod refusals;
+mod sessions;
+mod settings;
+mod tokens;
 mod vectors;
+mod wire;
