@@ -1,0 +1,93 @@
+//! `tickwire watch` as other programs use it: lines, exit codes, pipes that close.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use tickwire_rig::Tickwire;
+use tickwire_simulator::steady_price;
+
+const DEMO: [&str; 3] = ["demo", "--steady", "10x200"];
+
+fn watch(server: &Tickwire, args: &[&str]) -> Result<Child> {
+    let mut command = Command::new(Tickwire::program()?);
+    command.args(["watch", "--url", &server.http("")]).args(args);
+    Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+}
+
+/// The first lines; afterwards nobody reads any more.
+fn first_lines(child: &mut Child, count: usize) -> Result<Vec<String>> {
+    let stdout = child.stdout.take().context("stdout is piped")?;
+    Ok(BufReader::new(stdout).lines().take(count).collect::<Result<_, _>>()?)
+}
+
+/// Exit code and what was said on stderr.
+fn ended(mut child: Child) -> Result<(Option<i32>, String)> {
+    let by = Instant::now() + Duration::from_secs(20);
+    while child.try_wait()?.is_none() {
+        if Instant::now() > by {
+            child.kill()?;
+            bail!("watch still runs");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output()?;
+    Ok((output.status.code(), String::from_utf8(output.stderr)?))
+}
+
+#[test]
+fn json_lines_are_right_and_a_closed_pipe_ends_it_quietly() -> Result<()> {
+    let server = Tickwire::start(&DEMO)?;
+    for transport in [&["--json", "bench.*"][..], &["--json", "--sse", "bench.*"]] {
+        let mut child = watch(&server, transport)?;
+        for line in first_lines(&mut child, 100)? {
+            let change: Value = serde_json::from_str(&line)?;
+            let text = |value: &Value| value.as_str().map(str::to_owned).context("not a string");
+            assert_eq!(change["change"], "state", "{line}");
+            let index: u64 = text(&change["symbol"])?.strip_prefix("bench.S").context("another symbol")?.parse()?;
+            let version: u64 = text(&change["quote"]["trades"])?.parse()?;
+            let cents = steady_price(index, version);
+            assert_eq!(text(&change["quote"]["last"])?, format!("{}.{:02}", cents / 100, cents % 100), "{line}");
+            assert!(change["merged"].is_u64() && change["age_ms"].is_u64() && change["seq"].is_string(), "{line}");
+        }
+        let (code, said) = ended(child)?;
+        assert_eq!((code, said.contains("panicked")), (Some(0), false), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_ends_it_well() -> Result<()> {
+    let server = Tickwire::start(&DEMO)?;
+    let mut child = watch(&server, &["bench.S1"])?;
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().context("stdout is piped")?);
+    stdout.read_line(&mut line)?;
+    assert!(line.starts_with("bench.S1 bid "), "{line}");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    // Read to the end: a pipe that closes would end it as well.
+    std::io::copy(&mut stdout, &mut std::io::sink())?;
+    assert_eq!(ended(child)?.0, Some(0));
+    Ok(())
+}
+
+#[test]
+fn refusals_are_named_and_the_rest_is_shown() -> Result<()> {
+    let server = Tickwire::start(&DEMO)?;
+    let mut child = watch(&server, &["--json", "bench.S1", "bench.S77"])?;
+    assert_eq!(first_lines(&mut child, 20)?.len(), 20);
+    let (code, said) = ended(child)?;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("refused: bench.S77 UNKNOWN_SYMBOL"), "{said}");
+
+    let (code, said) = ended(watch(&server, &["--json", "bench.S77", "bench.S78"])?)?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("nothing to watch: bench.S77 UNKNOWN_SYMBOL, bench.S78 UNKNOWN_SYMBOL"), "{said}");
+
+    let (code, said) = ended(watch(&server, &["--json", "not a symbol"])?)?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("has a character other than"), "{said}");
+    Ok(())
+}
