@@ -108,7 +108,7 @@ impl Engine {
         connection.overflows.retain(|at| now.since(*at) < OVERFLOWS_WITHIN);
         let Some(outbox) = connection.outbox.as_mut() else { return };
         let (gaps, waiting) = (outbox.take_gaps(), outbox.take_waiting());
-        for (id, first, last) in gaps {
+        for (id, (first, last)) in gaps {
             if introduce(connection, dispatch, book, slot, id) {
                 stats.gaps += 1;
                 dispatch.push_control(slot, gap(id, first, last));

@@ -1,7 +1,7 @@
 //! What one subscriber still has to be told because it cannot take data now: marks per instrument, and a bounded queue of events.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -22,7 +22,7 @@ pub(super) struct Outbox {
     /// Events that could not be written, in order. At most `EngineConfig::events_waiting_max`; more become gaps.
     waiting: VecDeque<Waiting>,
     /// Losses to report, at most one per instrument: first and last position lost.
-    gaps: Vec<(InstrumentId, u64, u64)>,
+    gaps: BTreeMap<InstrumentId, (u64, u64)>,
     /// Answers that could not be written. At most [`CONTROLS_MAX`].
     controls: VecDeque<Control>,
 }
@@ -140,10 +140,8 @@ impl Outbox {
 
     /// Notes a loss to report.
     pub(super) fn lose(&mut self, instrument: InstrumentId, first: u64, last: u64) {
-        match self.gaps.iter_mut().find(|(id, ..)| *id == instrument) {
-            Some((_, from, to)) => (*from, *to) = ((*from).min(first), (*to).max(last)),
-            None => self.gaps.push((instrument, first, last)),
-        }
+        let (from, to) = self.gaps.entry(instrument).or_insert((first, last));
+        (*from, *to) = ((*from).min(first), (*to).max(last));
     }
 
     /// Queues an answer. Returns whether there was room.
@@ -159,11 +157,12 @@ impl Outbox {
         core::mem::take(&mut self.controls)
     }
 
-    pub(super) fn gaps(&self) -> &[(InstrumentId, u64, u64)] {
-        &self.gaps
+    /// Instruments with a loss to report, and the first position lost.
+    pub(super) fn lost(&self) -> Vec<(InstrumentId, u64)> {
+        self.gaps.iter().map(|(id, (first, _))| (*id, *first)).collect()
     }
 
-    pub(super) fn take_gaps(&mut self) -> Vec<(InstrumentId, u64, u64)> {
+    pub(super) fn take_gaps(&mut self) -> BTreeMap<InstrumentId, (u64, u64)> {
         core::mem::take(&mut self.gaps)
     }
 
@@ -174,7 +173,7 @@ impl Outbox {
     /// Forgets an instrument that is no longer subscribed to.
     pub(super) fn forget(&mut self, instrument: InstrumentId) {
         self.dirty.remove(&instrument);
-        self.gaps.retain(|(id, ..)| *id != instrument);
+        self.gaps.remove(&instrument);
         self.waiting.retain(|item| match item {
             Waiting::Event(event) => event.instrument != instrument,
             Waiting::State { instrument: id, .. } | Waiting::Info { instrument: id, .. } => *id != instrument,
@@ -190,7 +189,7 @@ impl Outbox {
             Waiting::State { seq, .. } => Some(*seq),
             Waiting::Info { .. } | Waiting::Feed(_) => None,
         });
-        dirty.chain(waiting).chain(self.gaps.iter().map(|(_, first, _)| *first)).min()
+        dirty.chain(waiting).chain(self.gaps.values().map(|(first, _)| *first)).min()
     }
 }
 

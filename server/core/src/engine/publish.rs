@@ -1,6 +1,5 @@
 //! From the book to subscribers: what an entry of a batch means to those who subscribe.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -426,8 +425,7 @@ fn wait(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, confi
     if overflow != Overflow::Events {
         return;
     }
-    let lost: Box<[_]> = connection.outbox().gaps().into();
-    for (id, first, _) in lost {
+    for (id, first) in connection.outbox().lost() {
         let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { continue };
         subscription.told = false;
         connection.outbox().mark(id, &Pending::replaced(instrument, first));
