@@ -31,6 +31,7 @@ mod outbox;
 mod pending;
 mod publish;
 mod rate;
+mod recipient;
 mod roster;
 mod session;
 mod sink;

@@ -9,8 +9,8 @@ use tickwire_proto::wire::{encode_feed, encode_update};
 use super::connection::{OVERFLOWS_WITHIN, Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
 use super::dispatch::{Dispatch, Part, Record, error};
 use super::outbox::{Turn, Waiting};
-use super::publish::{EVENT_RECORDS_MAX, gap, introduce};
 use super::rate::HEARTBEAT_WITHIN;
+use super::recipient::{EVENT_RECORDS_MAX, gap, introduce};
 use super::token::Told;
 use super::{Engine, FRAME_RECORDS_MAX, Sink, Written, end, millis, token};
 

@@ -1,22 +1,20 @@
 //! From the book to subscribers: what an entry of a batch means to those who subscribe.
 
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tickwire_proto::image::{Changed, Kind, Kinds};
 use tickwire_proto::time::Moment;
-use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, server_frame::Control, update::Body};
+use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, update::Body};
 use tickwire_proto::wire::{Encoding, encode_feed, encode_info, encode_update};
 
-use super::book::{Book, Instrument, NO_LANE, Nature};
-use super::connection::{Connection, OVERFLOWS_MAX, OVERFLOWS_WITHIN};
-use super::dispatch::{Dispatch, Part, error};
+use super::Engine;
+use super::book::{Instrument, NO_LANE, Nature};
+use super::dispatch::{Part, error};
 use super::events::Event;
-use super::lane::Lane;
-use super::outbox::{Overflow, Waiting};
+use super::outbox::Waiting;
 use super::pending::Pending;
-use super::{Engine, EngineConfig, end};
+use super::recipient::{EVENT_RECORDS_MAX, Recipient, gap, introduce, is_straight, touch_if_ready};
 use crate::batch::InstrumentId;
 
 impl Engine {
@@ -108,7 +106,7 @@ impl Engine {
                     dispatch.push(slot, Part::Info, records[connection.encoding as usize].clone());
                 } else {
                     let waiting = Waiting::Info { instrument: id, seq: instrument.seq.unwrap_or(0) };
-                    wait(connection, dispatch, book, config, now, slot, waiting);
+                    Recipient { slot, connection, dispatch, book, config, now }.wait(waiting);
                 }
             }
         }
@@ -197,7 +195,7 @@ impl Engine {
                 if dispatch.takes(slot, EVENT_RECORDS_MAX) {
                     dispatch.push(slot, Part::Update, records[dispatch.encoding(slot) as usize].clone());
                 } else if let Some(connection) = roster.get_mut(slot) {
-                    give_event(connection, dispatch, book, config, now, slot, &event);
+                    Recipient { slot, connection, dispatch, book, config, now }.give_event(&event);
                 }
             }
         }
@@ -218,7 +216,7 @@ impl Engine {
             if !dispatch.takes(slot, records_max) {
                 let Some(connection) = roster.get_mut(slot) else { continue };
                 if subscriber.trades {
-                    give_trades(connection, dispatch, book, config, now, slot, lane);
+                    Recipient { slot, connection, dispatch, book, config, now }.give_trades(lane);
                 }
                 if connection.is_live() && !pending.is_empty() {
                     connection.outbox().mark(lane.instrument, &pending);
@@ -287,7 +285,7 @@ impl Engine {
                     // The oldest input that it tells, so that the resume token stays below it.
                     let seq = pending.first_seq.unwrap_or(record.seq);
                     let waiting = Waiting::State { instrument: lane.instrument, seq, record: bytes.into_boxed_slice() };
-                    wait(connection, dispatch, book, config, now, slot, waiting);
+                    Recipient { slot, connection, dispatch, book, config, now }.wait(waiting);
                 }
             }
             connection.tidy();
@@ -329,7 +327,7 @@ impl Engine {
             } else {
                 let mut bytes = Vec::new();
                 encode_feed(connection.encoding, state, &mut bytes);
-                wait(connection, dispatch, book, config, now, slot, Waiting::Feed(bytes.into_boxed_slice()));
+                Recipient { slot, connection, dispatch, book, config, now }.wait(Waiting::Feed(bytes.into_boxed_slice()));
             }
         }
     }
@@ -354,108 +352,9 @@ impl Instrument {
     }
 }
 
-/// Gives an event to a connection whose outbox is not empty, or that is paused or blocked.
-pub(super) fn give_event(
-    connection: &mut Connection,
-    dispatch: &mut Dispatch,
-    book: &Book,
-    config: &EngineConfig,
-    now: Moment,
-    slot: u32,
-    event: &Arc<Event>,
-) {
-    if !connection.is_live() {
-        return;
-    }
-    if is_straight(connection, dispatch, slot) {
-        introduce(connection, dispatch, book, slot, event.instrument);
-        let encoding = connection.encoding;
-        let record = dispatch.store(|out| out.extend_from_slice(event.record(encoding)));
-        dispatch.push(slot, Part::Update, record);
-    } else {
-        wait(connection, dispatch, book, config, now, slot, Waiting::Event(event.clone()));
-    }
-}
-
-/// Gives the trades of a lane to a connection that does not take records from it directly.
-pub(super) fn give_trades(
-    connection: &mut Connection,
-    dispatch: &mut Dispatch,
-    book: &Book,
-    config: &EngineConfig,
-    now: Moment,
-    slot: u32,
-    lane: &Lane,
-) {
-    if !connection.is_live() {
-        return;
-    }
-    let (lost, start) = lane.trades_of(slot);
-    if let Some((first, last)) = lost {
-        connection.outbox().lose(lane.instrument, first, last);
-        touch_if_ready(connection, dispatch, slot);
-    }
-    for trade in &lane.trades[start..] {
-        give_event(connection, dispatch, book, config, now, slot, trade);
-    }
-}
-
-/// Whether events, infos and feeds may go straight into the list: nothing of their kind waits.
-fn is_straight(connection: &Connection, dispatch: &Dispatch, slot: u32) -> bool {
-    let waits = connection.outbox.as_deref().is_some_and(super::outbox::Outbox::has_waiting) || connection.feeds_due;
-    connection.is_live() && connection.blocked.is_none() && !waits && dispatch.has_room(slot, EVENT_RECORDS_MAX)
-}
-
-/// Lists the info of an instrument if the client does not have it yet. Returns whether the client subscribes to the instrument.
-pub(super) fn introduce(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, slot: u32, id: InstrumentId) -> bool {
-    let encoding = connection.encoding;
-    let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { return false };
-    if !core::mem::replace(&mut subscription.told, true) {
-        let record = dispatch.store(|out| encode_info(encoding, &instrument.info, out));
-        dispatch.push(slot, Part::Info, record);
-    }
-    true
-}
-
-/// Queues what must not be merged. What does not fit becomes gaps, and images of the instruments concerned.
-fn wait(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, config: &EngineConfig, now: Moment, slot: u32, item: Waiting) {
-    dispatch.set_open(slot, false);
-    let overflow = connection.outbox().wait(item, config.events_waiting_max);
-    touch_if_ready(connection, dispatch, slot);
-    if overflow != Overflow::Events {
-        return;
-    }
-    for (id, first) in connection.outbox().lost() {
-        let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { continue };
-        subscription.told = false;
-        connection.outbox().mark(id, &Pending::replaced(instrument, first));
-    }
-    connection.feeds_due = true;
-    connection.overflows.retain(|at| now.since(*at) < OVERFLOWS_WITHIN);
-    connection.overflows.push(now);
-    if connection.overflows.len() >= OVERFLOWS_MAX {
-        let text = "events did not fit three times within a minute";
-        end(connection, dispatch, slot, ErrorCode::SlowConsumer, error(0, ErrorCode::SlowConsumer, text, None), text);
-    }
-}
-
-/// Makes the next flush look at a connection that can be written to.
-pub(super) fn touch_if_ready(connection: &Connection, dispatch: &mut Dispatch, slot: u32) {
-    if connection.has_work(true) {
-        dispatch.touch(slot);
-    }
-}
-
-/// The report of a loss: both ends are exclusive.
-pub(super) fn gap(id: InstrumentId, first: u64, last: u64) -> Control {
-    Control::Gap(v1::Gap { id: id.0, from: first.saturating_sub(1), to: last.saturating_add(1) })
-}
-
 fn as_event(update: &v1::Update) -> v1::Update {
     v1::Update { flags: update.flags | UpdateFlag::Event as u32, ..update.clone() }
 }
 
-/// Records in a connection's list that an event may be added to. More wait in its outbox.
-pub(super) const EVENT_RECORDS_MAX: usize = 8_192;
 /// Feeds of a node. A further one is not told.
 const FEEDS_MAX: usize = 256;

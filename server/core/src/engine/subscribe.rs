@@ -14,7 +14,7 @@ use super::connection::{Connection, Named, PATTERNS_MAX, PatternWant, Subscripti
 use super::dispatch::error;
 use super::lane::Subscriber;
 use super::pending::Pending;
-use super::publish::{give_event, give_trades, touch_if_ready};
+use super::recipient::{Recipient, touch_if_ready};
 use super::session::subscriptions_max;
 use super::token::Told;
 use crate::batch::InstrumentId;
@@ -269,8 +269,9 @@ impl Engine {
         self.release(now, slot);
         let Self { roster, dispatch, book, config, ring, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
+        let mut recipient = Recipient { slot, connection, dispatch, book, config, now };
         for event in ring.after(told).filter(|event| fresh.binary_search(&event.instrument).is_ok()) {
-            give_event(connection, dispatch, book, config, now, slot, event);
+            recipient.give_event(event);
         }
     }
 
@@ -310,7 +311,7 @@ impl Engine {
         let lane = lanes.get(old.lane);
         let Some(connection) = roster.get_mut(slot).filter(|_| lane.has_news()) else { return };
         if old.trades {
-            give_trades(connection, dispatch, book, config, now, slot, lane);
+            Recipient { slot, connection, dispatch, book, config, now }.give_trades(lane);
         }
         if !lane.pending.is_empty() {
             connection.outbox().mark(old.instrument, &lane.pending);
