@@ -91,8 +91,25 @@ impl Record {
             Some(v1::update::Body::Quote(quote)) => *quote,
             _ => v1::Quote::default(),
         };
+        Self::of_quote(u64::from(update.merged) + 1, quote)
+    }
+
+    /// A state that was frozen before an event.
+    fn of_state(state: &Instrument) -> Self {
+        Self::of_quote(u64::from(state.merged) + 1, state.image.quote.unwrap_or_default())
+    }
+
+    /// An event, for the state after it. A single trade changes none.
+    fn of_event(update: &v1::Update) -> Self {
+        match &update.body {
+            Some(v1::update::Body::Trade(_)) => Self::NOTHING,
+            _ => Self::KNOWN,
+        }
+    }
+
+    fn of_quote(inputs: u64, quote: v1::Quote) -> Self {
         Self {
-            inputs: u64::from(update.merged) + 1,
+            inputs,
             high: quote.interval_high.or(quote.last),
             low: quote.interval_low.or(quote.last),
             merged: quote.interval_high.is_some() || quote.interval_low.is_some(),
@@ -167,18 +184,19 @@ impl Queue {
             let Some(oldest) = self.events.pop_front() else { break };
             let Some((_, member)) = member_of(rows, oldest.row, self.subscription) else { continue };
             member.waiting -= 1;
-            let (from, to) = match oldest.what {
-                // The event behind it carries the same state.
-                What::State(_) => continue,
+            // The row is visited again for what its newest state owes to them, and for the gap if nothing else of it waits.
+            let (record, gap) = match oldest.what {
+                What::State(state) => (Record::of_state(&state), None),
                 What::Event(update, _) => {
                     lost += 1;
-                    (update.seq.saturating_sub(1), update.seq.saturating_add(1))
+                    (Record::of_event(&update), Some((update.seq.saturating_sub(1), update.seq.saturating_add(1))))
                 }
-                What::Gap { from, to } => (from, to),
+                What::Gap { from, to } => (Record::NOTHING, Some((from, to))),
             };
-            member.lost = Some(member.lost.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
-            // The gap is told with the row, if nothing else of it waits.
-            self.mark(oldest.row, member, Record::NOTHING);
+            if let Some((from, to)) = gap {
+                member.lost = Some(member.lost.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
+            }
+            self.mark(oldest.row, member, record);
         }
         lost
     }

@@ -59,8 +59,12 @@ impl Session {
                 let mut refusals = Vec::new();
                 self.wanted.acknowledge(&ack, !self.config.two_way, &mut refusals);
                 self.refuse(refusals);
+                self.table.serve(&self.wanted);
             }
-            Control::SnapshotComplete(done) => self.wanted.complete(done.request_id, !self.config.two_way),
+            Control::SnapshotComplete(done) => {
+                self.wanted.complete(done.request_id, !self.config.two_way);
+                self.table.serve(&self.wanted);
+            }
             Control::Heartbeat(heartbeat) => {
                 // Before the images of what is held are complete, a newer token would skip them.
                 if !heartbeat.token.is_empty() && self.wanted.is_caught_up() {
@@ -113,13 +117,12 @@ impl Session {
     /// What held values are worth on this connection.
     fn judge_epoch(&mut self, welcome: &v1::Welcome) {
         let resumed = welcome.resume() == v1::Resume::Resumed;
-        if welcome.epoch == self.epoch {
-            let wanted = &self.wanted;
-            self.table.doubt(|symbol| resumed && wanted.holds(symbol));
-        } else if !resumed {
-            // A token that was resumed is of this epoch, so positions go on even if no Welcome has named it yet.
+        // A token that was resumed is of this epoch, so positions go on even if no Welcome has named it yet.
+        if resumed || welcome.epoch == self.epoch {
+            self.table.go_on(resumed, &self.wanted);
+        } else {
             self.table.new_epoch();
-            if !self.epoch.is_empty() {
+            if self.table.has_values() {
                 let text = String::from("another log; images follow");
                 let error = v1::Error { code: ErrorCode::ResumeExpired as i32, text, ..v1::Error::default() };
                 self.outputs.push_back(Output::Event(Event::Error(error)));
@@ -186,8 +189,12 @@ impl Session {
         if code == ErrorCode::RateLimited || (again && error.request_id != 0) {
             self.pace.hold(now + wait.unwrap_or(REPEAT_WAIT));
         }
+        if matches!(code, ErrorCode::AuthInvalid | ErrorCode::AuthExpired) {
+            // A renewal that was refused leaves the old token in force for a while: time to ask again.
+            self.tokens.refused(now);
+        }
         if error.request_id == 0 {
-            if let Some(peer) = self.link.peer_mut() {
+            if let Some(peer) = self.link.peer_mut().filter(|_| may_end(code)) {
                 peer.last_words = Some(error.clone());
             }
         } else {
@@ -232,6 +239,21 @@ impl Session {
             self.outputs.push_back(Output::Event(Event::Refused { subscription, symbol, code }));
         }
     }
+}
+
+/// Whether an error may be the last word of a connection. The others are about items or data: if the network fails just then, they are
+/// not why.
+fn may_end(code: ErrorCode) -> bool {
+    !matches!(
+        code,
+        ErrorCode::NotEntitled
+            | ErrorCode::UnknownSymbol
+            | ErrorCode::BadSymbol
+            | ErrorCode::TooManySubscriptions
+            | ErrorCode::Gap
+            | ErrorCode::ResumeExpired
+            | ErrorCode::SymbolRetired
+    )
 }
 
 /// What an error asks for: by its code, or by what the server says of a code that is not known here.

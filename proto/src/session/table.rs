@@ -11,10 +11,13 @@ use super::queue::{Member, Queue, Record};
 use super::wanted::Wanted;
 use super::{Output, Stats, SubscriptionId};
 use crate::decimal::Scale;
-use crate::image::Image;
 use crate::symbol::Symbol;
 use crate::v1;
 use crate::v1::update::Body;
+
+mod row;
+
+pub(super) use row::Row;
 
 /// Rows by number; a number is used again only after nobody covers its row.
 pub(super) type Rows = Vec<Option<Row>>;
@@ -31,6 +34,8 @@ pub(super) struct Table {
     events_max: usize,
     /// Number of this connection.
     connection: u64,
+    /// Whether it goes on where another one ended.
+    resumed: bool,
 }
 
 /// What an id stands for on this connection.
@@ -43,32 +48,6 @@ struct Name {
     row: Option<u32>,
 }
 
-/// One instrument.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// Shared with events that wait: a change copies it only while one does.
-    pub(super) instrument: Arc<Instrument>,
-    /// Who covers it, in the order of ids.
-    pub(super) members: Vec<Member>,
-    /// Newest position of each kind of body. Kinds are guarded apart, so that it does not matter whether a server gives an image the
-    /// position of its kind or that of the instrument.
-    guards: [u64; KINDS],
-    /// The newest event that was given, and how many there were at its position.
-    given: EventMark,
-    /// The same, as this connection tells it.
-    told: EventMark,
-    /// Connection of the newest record. 0: no record yet.
-    touched: u64,
-    /// Events may have been lost since the newest record, if an image comes that is newer.
-    doubtful: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct EventMark {
-    seq: u64,
-    count: u32,
-}
-
 impl Table {
     pub(super) fn new(events_max: usize) -> Self {
         Self {
@@ -79,6 +58,7 @@ impl Table {
             queues: HashMap::new(),
             events_max,
             connection: 0,
+            resumed: false,
         }
     }
 
@@ -86,8 +66,9 @@ impl Table {
     pub(super) fn reconnect(&mut self) {
         self.names.clear();
         self.connection += 1;
+        self.resumed = false;
         for row in self.rows.iter_mut().flatten() {
-            row.told = EventMark::default();
+            row.reconnect();
         }
     }
 
@@ -96,10 +77,24 @@ impl Table {
         self.rows.iter_mut().flatten().for_each(Row::restart);
     }
 
-    /// A new connection in the same epoch: what it does not resume may have lost events in between.
-    pub(super) fn doubt(&mut self, resumes: impl Fn(&Symbol) -> bool) {
+    /// Whether anything was ever received of what is covered.
+    pub(super) fn has_values(&self) -> bool {
+        self.rows.iter().flatten().any(|row| row.touched > 0 || row.newest_seq() > 0)
+    }
+
+    /// The server has acknowledged something, or something has ended.
+    pub(super) fn serve(&mut self, wanted: &Wanted) {
         for row in self.rows.iter_mut().flatten() {
-            row.doubtful = row.touched > 0 && !resumes(&row.instrument.symbol);
+            let served = wanted.is_served(&row.instrument.symbol);
+            row.set_served(served);
+        }
+    }
+
+    /// A new connection in the same epoch. What it resumes goes on; the rest may have lost events in between.
+    pub(super) fn go_on(&mut self, resumed: bool, wanted: &Wanted) {
+        self.resumed = resumed;
+        for row in self.rows.iter_mut().flatten() {
+            if resumed && wanted.holds(&row.instrument.symbol) { row.resume() } else { row.begin() }
         }
     }
 
@@ -171,13 +166,15 @@ impl Table {
             stats.ignored += 1;
             return;
         };
-        let Some(row) = row_of(&mut self.rows, number) else { return };
+        let Some(row) = row_of(&mut self.rows, number).filter(|row| row.is_served()) else {
+            stats.ignored += 1;
+            return;
+        };
         let is_single_trade = matches!(body, Body::Trade(trade) if !trade.correction && !trade.bust);
         let is_event = update.flags & v1::UpdateFlag::Event as u32 != 0 || matches!(body, Body::Trade(_));
         let is_image = update.flags & v1::UpdateFlag::Image as u32 != 0;
 
-        let kind = kind_of(body);
-        let mut old = update.seq < row.guards[kind];
+        let mut old = row.is_older(body, update.seq);
         if old && is_image {
             // Within one connection positions only grow: an older image means that the log has started again.
             if synced || row.touched == self.connection {
@@ -187,13 +184,16 @@ impl Table {
             // Bars of several lengths share a guard, and their images may have positions of their own.
             old &= !matches!(body, Body::Bar(_));
         }
-        if is_image && core::mem::take(&mut row.doubtful) && update.seq > row.instrument.seq {
-            let (from, to) = (row.instrument.seq, update.seq);
-            self.push_gap(number, from, to, stats, outputs);
+        let known = row.newest_seq();
+        if core::mem::take(&mut row.doubtful) && update.seq > known {
+            self.push_gap(number, known, update.seq, stats, outputs);
         }
         let Some(row) = row_of(&mut self.rows, number) else { return };
+        if is_image && !old && !is_event {
+            row.anchor(update.seq);
+        }
         if is_event {
-            if !row.is_new_event(update.seq) {
+            if !row.is_new_event(update.seq, is_single_trade) {
                 stats.repeated += 1;
                 return;
             }
@@ -207,7 +207,8 @@ impl Table {
 
     /// Events of an instrument were lost.
     pub(super) fn gap(&mut self, gap: &v1::Gap, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
-        let Some(number) = self.names.get(&gap.id).and_then(|name| name.row) else {
+        let named = self.names.get(&gap.id).and_then(|name| name.row);
+        let Some(number) = named.filter(|row| row_of(&mut self.rows, *row).is_some_and(|row| row.is_served())) else {
             stats.ignored += 1;
             return;
         };
@@ -287,17 +288,11 @@ impl Table {
         if members.is_empty() {
             return None;
         }
-        let instrument =
-            Instrument { symbol: symbol.clone(), info: info.clone(), image: Image::default(), seq: 0, ts_event_us: 0, merged: 0 };
-        let row = Row {
-            instrument: Arc::new(instrument),
-            members,
-            guards: [0; KINDS],
-            given: EventMark::default(),
-            told: EventMark::default(),
-            touched: 0,
-            doubtful: false,
-        };
+        let mut row = Row::new(symbol, info, members);
+        row.set_served(wanted.is_served(symbol));
+        if self.resumed && wanted.holds(symbol) {
+            row.resume();
+        }
         let number = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
             self.rows.len() as u32 - 1
@@ -330,64 +325,6 @@ struct EventWay {
     applies: bool,
 }
 
-impl Row {
-    /// Applies a record that is not older than what is here. Returns whether anything changed.
-    fn apply(&mut self, update: &v1::Update, connection: u64, may_repeat: bool) -> bool {
-        let Some(body) = &update.body else { return false };
-        let kind = kind_of(body);
-        // After a reconnect an image may say what is known already. The application need not hear of it again.
-        let before = (may_repeat && self.touched > 0 && update.seq == self.guards[kind]).then(|| self.instrument.image.clone());
-        self.guards[kind] = update.seq;
-        self.touched = connection;
-        let instrument = Arc::make_mut(&mut self.instrument);
-        instrument.image.apply(update);
-        if update.seq >= instrument.seq {
-            instrument.seq = update.seq;
-            instrument.ts_event_us = update.ts_event_us;
-            instrument.merged = update.merged;
-        }
-        before.is_none_or(|before| before != instrument.image)
-    }
-
-    /// Whether an event was not given yet: by position, and by its number among the events of that position.
-    fn is_new_event(&mut self, seq: u64) -> bool {
-        if self.told.seq != seq {
-            self.told = EventMark { seq, count: 0 };
-        }
-        self.told.count += 1;
-        let is_new = (seq, self.told.count) > (self.given.seq, self.given.count);
-        if is_new {
-            self.given = self.told;
-        }
-        is_new
-    }
-
-    /// Positions start again.
-    fn restart(&mut self) {
-        self.guards = [0; KINDS];
-        self.given = EventMark::default();
-        self.told = EventMark::default();
-        self.doubtful = false;
-        Arc::make_mut(&mut self.instrument).seq = 0;
-    }
-
-    fn set_info(&mut self, info: &Arc<v1::InstrumentInfo>) {
-        let known = &self.instrument.info;
-        if *known == *info {
-            return;
-        }
-        let rescaled = (known.price_scale, known.quantity_scale) != (info.price_scale, info.quantity_scale);
-        let instrument = Arc::make_mut(&mut self.instrument);
-        instrument.info = info.clone();
-        if rescaled {
-            // Images at the new scales follow; until then the old mantissas would be read as other prices.
-            instrument.image.quote = None;
-            instrument.image.odds = None;
-            instrument.image.bars.clear();
-        }
-    }
-}
-
 pub(super) fn row_of(rows: &mut Rows, number: u32) -> Option<&mut Row> {
     rows.get_mut(number as usize)?.as_mut()
 }
@@ -398,18 +335,5 @@ fn tell(queue: &mut Queue, subscription: SubscriptionId, outputs: &mut VecDeque<
     }
 }
 
-fn kind_of(body: &Body) -> usize {
-    match body {
-        Body::Quote(_) => 0,
-        Body::Trade(_) => 1,
-        Body::Bar(_) => 2,
-        Body::Status(_) => 3,
-        Body::Score(_) => 4,
-        Body::Odds(_) => 5,
-    }
-}
-
-/// Kinds of body.
-const KINDS: usize = 6;
 /// Instruments announced on one connection. Further ones are ignored and counted; a node has fewer.
 const NAMES_MAX: usize = 250_000;

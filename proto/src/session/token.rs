@@ -81,6 +81,13 @@ impl Tokens {
         self.renewal = Renewal::Due { at: now + wait.max(pause) };
     }
 
+    /// The server did not take the newest token.
+    pub(super) fn refused(&mut self, now: Moment) {
+        if self.refresh && !matches!(self.renewal, Renewal::Asked { .. }) {
+            self.renewal = Renewal::Due { at: now + ASK_AGAIN };
+        }
+    }
+
     /// Takes back what waits: the session is over.
     pub(super) fn stop(&mut self) {
         self.renewal = Renewal::None;

@@ -39,6 +39,10 @@ struct Target {
     wanted_by: Vec<SubscriptionId>,
     /// Its images were complete on some connection and are kept up to date since: a resume token covers it.
     held: bool,
+    /// Whether the server may have it, whatever became of the newest request: then it has to be told when nobody wants it any more.
+    told: bool,
+    /// Whether the server said on this connection that it sends it.
+    granted: bool,
     wire: Wire,
 }
 
@@ -101,6 +105,8 @@ impl Wanted {
             wild,
             wanted_by: Vec::new(),
             held: false,
+            told: false,
+            granted: false,
             wire: Wire::Unasked,
         });
         if !target.wanted_by.contains(&subscription) {
@@ -120,7 +126,7 @@ impl Wanted {
             let Some(target) = self.targets.get_mut(&text) else { continue };
             target.wanted_by.retain(|other| *other != subscription);
             if target.wanted_by.is_empty() {
-                if !matches!(target.wire, Wire::Unasked | Wire::Refused { .. }) {
+                if target.told {
                     self.leaving.push(text.clone());
                 }
                 self.targets.remove(&text);
@@ -143,7 +149,7 @@ impl Wanted {
         self.leaving.clear();
         self.changed = !self.targets.is_empty();
         for target in self.targets.values_mut() {
-            target.wire = Wire::Unasked;
+            (target.told, target.granted, target.wire) = (false, false, Wire::Unasked);
         }
     }
 
@@ -181,7 +187,7 @@ impl Wanted {
                 }
                 break;
             }
-            target.wire = Wire::Asked { request, terms };
+            (target.told, target.wire) = (true, Wire::Asked { request, terms });
             let named = if target.wild { subscribe_item::Target::Pattern } else { subscribe_item::Target::Symbol };
             // The default of Hello goes without saying.
             let conflate_ms = terms.conflate_ms.filter(|_| terms.conflate_ms != default_ms);
@@ -195,13 +201,17 @@ impl Wanted {
     pub(super) fn acknowledge(&mut self, ack: &v1::SubscribeAck, one_way: bool, refusals: &mut Vec<Refusal>) {
         for result in &ack.results {
             let Some(target) = self.targets.get_mut(&result.symbol) else { continue };
+            let is_granted = result.code == v1::ErrorCode::Unspecified as i32;
+            // Also if it was asked for again meanwhile: from here on its records come.
+            target.granted |= is_granted;
             let Wire::Asked { request, terms } = target.wire else { continue };
             if !one_way && request != ack.request_id {
                 continue;
             }
-            if result.code == v1::ErrorCode::Unspecified as i32 {
+            if is_granted {
                 target.wire = Wire::Granted { request, terms };
             } else {
+                target.told = false;
                 target.refuse(terms, result.code(), &result.symbol, refusals);
             }
         }
@@ -213,7 +223,7 @@ impl Wanted {
             match target.wire {
                 Wire::Asked { request, terms } | Wire::Granted { request, terms } if one_way || request == request_id => {
                     target.wire = Wire::Complete { terms };
-                    target.held = true;
+                    (target.held, target.granted) = (true, true);
                 }
                 _ => {}
             }
@@ -262,6 +272,12 @@ impl Wanted {
             || self.targets.values().any(|target| target.wild && target.held && target.pattern.matches(symbol))
     }
 
+    /// Whether the server said on this connection that it sends `symbol`.
+    pub(super) fn is_served(&self, symbol: &Symbol) -> bool {
+        self.targets.get(symbol.as_str()).is_some_and(|target| target.granted)
+            || self.targets.values().any(|target| target.wild && target.granted && target.pattern.matches(symbol))
+    }
+
     /// Whether everything wanted is held.
     pub(super) fn holds_all(&self) -> bool {
         self.targets.values().all(|target| target.held)
@@ -304,6 +320,7 @@ impl Target {
     fn refuse(&mut self, terms: Terms, code: v1::ErrorCode, text: &str, refusals: &mut Vec<Refusal>) {
         self.wire = Wire::Refused { terms };
         self.held = false;
+        self.granted = false;
         refusals.extend(self.wanted_by.iter().map(|id| Refusal { subscription: *id, symbol: text.to_string(), code }));
     }
 }

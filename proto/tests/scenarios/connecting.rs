@@ -478,3 +478,17 @@ fn progress_is_told_only_for_credit_and_seldom() {
     "#]],
     );
 }
+
+#[test]
+fn an_error_about_data_does_not_make_a_cut_fatal() {
+    check(
+        "live; error NOT_ENTITLED; cut; wait 1s",
+        expect![[r#"
+        0.000 live
+        0.000 error NOT_ENTITLED
+        0.000 Backoff (connection lost)
+        0.097 Connecting
+        0.097 open #1
+    "#]],
+    );
+}

@@ -1,5 +1,7 @@
 //! What holds for every input.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use tickwire_proto::session::{Change, Session, SessionConfig, State, SubscriptionId};
 use tickwire_proto::v1::update::Body;
@@ -42,7 +44,7 @@ fn config(two_way: bool, encoding: Encoding, refresh: bool) -> SessionConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// Nothing panics, timers and outputs do not storm, and queues keep their bound.
     #[test]
@@ -64,6 +66,55 @@ proptest! {
             while world.session.next_change(SubscriptionId(id)).is_some() {}
             prop_assert_eq!(world.session.waiting(SubscriptionId(id)), 0);
         }
+    }
+
+    /// However subscriptions come, change and go, and connections with them: in the end the server knows exactly what is wanted.
+    #[test]
+    fn the_server_learns_exactly_what_is_wanted(
+        turns in prop::collection::vec((0..9_u8, 0..6_usize, prop::sample::select(vec![None, Some(0), Some(100), Some(1_000)]), any::<bool>()), 1..60),
+    ) {
+        let mut world = World::new(SessionConfig::default());
+        let mut wishes: Vec<Option<Wish>> = Vec::new();
+        world.step("live");
+        for (turn, n, conflate_ms, trades) in turns {
+            match turn {
+                0..=2 => {
+                    let targets = [&["A"][..], &["B", "C"], &["A", "B", "A"], &["A.*"], &["#", "C"], &["D"]][n];
+                    let rate = conflate_ms.map_or(String::new(), |ms| format!("{ms}ms"));
+                    world.step(&format!("subscribe {} {rate} {}", targets.join(","), if trades { "trades" } else { "" }));
+                    wishes.push(Some(Wish { targets, conflate_ms, trades }));
+                }
+                3 | 4 => {
+                    world.step(&format!("unsubscribe {}", n + 1));
+                    wishes.iter_mut().skip(n).take(1).for_each(|wish| *wish = None);
+                }
+                5 => {
+                    world.step(&format!("rate {} {}", n + 1, conflate_ms.map_or("-".into(), |ms: u32| ms.to_string())));
+                    wishes.iter_mut().skip(n).take(1).flatten().for_each(|wish| wish.conflate_ms = conflate_ms);
+                }
+                6 => world.step("error RATE_LIMITED request=last after=500"),
+                7 => world.step("wait 200ms"),
+                _ => {
+                    world.step("cut");
+                    while world.session.state() != State::Connecting {
+                        world.step("wait 50ms");
+                    }
+                    ["open", "welcome", "ack", "complete", "beat e1:9"].iter().for_each(|step| world.step(step));
+                }
+            }
+        }
+        world.step("wait 8s");
+        let mut expected: BTreeMap<String, (Option<u32>, bool)> = BTreeMap::new();
+        for Wish { targets, conflate_ms, trades } in wishes.into_iter().flatten() {
+            for target in targets {
+                let (rate, all) = expected.entry((*target).into()).or_insert((conflate_ms, false));
+                *all |= trades;
+                if conflate_ms.unwrap_or(250) < rate.unwrap_or(250) {
+                    *rate = conflate_ms;
+                }
+            }
+        }
+        prop_assert_eq!(&world.subscribed, &expected);
     }
 
     /// Against a model of one instrument: the newest state is always right in the end, no state turns back, and every event is read once
@@ -95,6 +146,13 @@ proptest! {
         prop_assert_eq!(model.read_events_to, model.seq_of_last_event(), "every event was read or is covered by a gap");
         prop_assert_eq!(model.read_bid, model.bid);
     }
+}
+
+/// A subscription that stands.
+struct Wish {
+    targets: &'static [&'static str],
+    conflate_ms: Option<u32>,
+    trades: bool,
 }
 
 /// The truth about instrument `A`, and what the application has read of it.

@@ -162,3 +162,18 @@ fn a_large_set_is_cut_into_messages() {
     assert_eq!(sizes.iter().sum::<usize>(), 2_500);
     assert!(sizes.iter().all(|size| *size <= 1_000), "{sizes:?}");
 }
+
+#[test]
+fn a_token_covers_no_more_than_fits_into_the_first_message() {
+    let symbols: Vec<String> = (0..1_200).map(|n| format!("stock.SYMBOL-{n:04}")).collect();
+    let reconnect = "cut; wait 1s; open; welcome; ack";
+    // The second connection breaks when only its first request is answered, with a token that is newer.
+    let story = format!("subscribe {}; live; {reconnect}; complete 1; beat e1:5; {reconnect}", symbols.join(","));
+    let told = crate::world::World::new(SessionConfig::default()).play(&story);
+    let sizes: Vec<usize> =
+        told.lines().filter(|line| line.contains("send subscribe")).map(|line| line.split_whitespace().count() - 3).collect();
+    let (first, rest) = (sizes[0], 1_200 - sizes[0]);
+    assert!(rest > 0);
+    assert_eq!(sizes, [first, rest, first, rest]);
+    assert!(told.contains("send hello resume=e1:1") && told.contains("send hello resume=e1:5"));
+}

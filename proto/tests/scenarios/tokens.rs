@@ -165,3 +165,23 @@ fn a_missing_token_is_asked_for_before_the_first_connection() {
     "#]],
     );
 }
+
+#[test]
+fn a_refused_renewal_is_tried_again() {
+    check_with(
+        renewing(),
+        "connect; open; welcome heartbeat=30000; expiring 60000; token 1 bad; error AUTH_INVALID; wait 11s; token 2 t3",
+        expect![[r#"
+        0.000 Connecting
+        0.000 open #0
+        0.000 send hello token=t1
+        0.000 Live
+        0.000 need token #1
+        0.000 send authenticate bad
+        0.000 error AUTH_INVALID
+        2.000 send ping
+        10.000 need token #2
+        11.000 send authenticate t3
+    "#]],
+    );
+}

@@ -25,6 +25,8 @@ pub(crate) struct World {
     cseq: u64,
     announced: BTreeMap<String, u32>,
     requests: Vec<Request>,
+    /// What the server would send, with rate and trades.
+    pub(crate) subscribed: BTreeMap<String, (Option<u32>, bool)>,
     nonce: u64,
     /// Whether the connection began with a resume token.
     resumes: bool,
@@ -35,6 +37,8 @@ pub(crate) struct World {
 struct Request {
     id: u32,
     targets: Vec<String>,
+    /// What the server would have sent without it.
+    before: BTreeMap<String, (Option<u32>, bool)>,
 }
 
 impl World {
@@ -49,6 +53,7 @@ impl World {
             cseq: 0,
             announced: BTreeMap::new(),
             requests: Vec::new(),
+            subscribed: BTreeMap::new(),
             nonce: 0,
             resumes: false,
             last_frame: Vec::new(),
@@ -105,7 +110,7 @@ impl World {
             "live" => self.live(),
             "welcome" => self.welcome(rest),
             "ack" => self.ack(rest),
-            "complete" => self.complete(),
+            "complete" => self.complete(rest.0.first().map_or(usize::MAX, |count| count.parse().expect("a count"))),
             "beat" => self.beat(rest),
             "feed" => self.frame(None, &[], rest.feeds(), &[]),
             "image" => self.update(rest, v1::UpdateFlag::Image as u32),
@@ -170,10 +175,12 @@ impl World {
         self.cseq = 0;
         self.announced.clear();
         self.requests.clear();
+        self.subscribed.clear();
         if !self.two_way {
             let query = self.session.sse_query();
             let targets = query.split('=').nth(1).and_then(|list| list.split('&').next()).unwrap_or_default();
-            self.requests.push(Request { id: 0, targets: targets.replace("%23", "#").split(',').map(str::to_owned).collect() });
+            let targets = targets.replace("%23", "#").split(',').map(str::to_owned).collect();
+            self.requests.push(Request { id: 0, targets, before: BTreeMap::new() });
         }
         self.input(Input::Opened);
     }
@@ -208,9 +215,8 @@ impl World {
 
     /// Answers every request: granted, unless the story says otherwise.
     fn ack(&mut self, words: Words<'_>) {
-        for Request { id, targets } in
-            self.requests.iter().map(|request| Request { id: request.id, targets: request.targets.clone() }).collect::<Vec<_>>()
-        {
+        let requests: Vec<(u32, Vec<String>)> = self.requests.iter().map(|request| (request.id, request.targets.clone())).collect();
+        for (id, targets) in requests {
             let results = targets
                 .into_iter()
                 .map(|symbol| {
@@ -223,8 +229,9 @@ impl World {
         }
     }
 
-    fn complete(&mut self) {
-        for Request { id, .. } in std::mem::take(&mut self.requests) {
+    fn complete(&mut self, most: usize) {
+        let count = self.requests.len().min(most);
+        for Request { id, .. } in self.requests.drain(..count).collect::<Vec<_>>() {
             self.control(Control::SnapshotComplete(v1::SnapshotComplete { request_id: id }));
             self.drain();
         }
@@ -237,13 +244,26 @@ impl World {
 
     fn error(&mut self, words: Words<'_>) {
         let error = v1::Error {
-            request_id: words.get("request").map_or(0, |_| self.requests.pop().map_or(0, |request| request.id)),
+            request_id: words.get("request").map_or(0, |_| self.forget_request()),
             code: code_of(words.0[0]) as i32,
             text: "no".into(),
             retry: code_of(words.0[0]).retry() as i32,
             retry_after_ms: words.get("after").map(|ms| ms.parse().expect("milliseconds")),
         };
         self.control(Control::Error(error));
+    }
+
+    /// The server refuses the newest request.
+    fn forget_request(&mut self) -> u32 {
+        let Some(request) = self.requests.pop() else { return 0 };
+        for target in request.targets {
+            match request.before.get(&target) {
+                _ if !self.subscribed.contains_key(&target) => None,
+                Some(before) => self.subscribed.insert(target, *before),
+                None => self.subscribed.remove(&target),
+            };
+        }
+        request.id
     }
 
     fn update(&mut self, words: Words<'_>, flags: u32) {
@@ -389,6 +409,7 @@ impl World {
             }
             Command::Subscribe(subscribe) => {
                 text.push_str("subscribe");
+                let before = self.subscribed.clone();
                 let mut targets = Vec::new();
                 for item in subscribe.items {
                     use v1::subscribe_item::Target;
@@ -396,11 +417,15 @@ impl World {
                     let _ = write!(text, " {target}");
                     item.conflate_ms.iter().for_each(|ms| text.push_str(&format!("@{ms}")));
                     text.push_str(if item.trades { "+trades" } else { "" });
+                    self.subscribed.insert(target.clone(), (item.conflate_ms, item.trades));
                     targets.push(target);
                 }
-                self.requests.push(Request { id: frame.request_id, targets });
+                self.requests.push(Request { id: frame.request_id, targets, before });
             }
-            Command::Unsubscribe(unsubscribe) => text.push_str(&format!("unsubscribe {}", unsubscribe.symbols.join(" "))),
+            Command::Unsubscribe(unsubscribe) => {
+                text.push_str(&format!("unsubscribe {}", unsubscribe.symbols.join(" ")));
+                self.subscribed.retain(|target, _| !unsubscribe.symbols.contains(target));
+            }
             Command::Configure(configure) => text.push_str(&format!("configure paused={:?}", configure.paused.expect("paused"))),
             Command::Authenticate(authenticate) => text.push_str(&format!("authenticate {}", authenticate.token)),
             Command::Progress(progress) => text.push_str(&format!("progress {}", progress.cseq)),

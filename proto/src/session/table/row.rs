@@ -1,0 +1,185 @@
+//! One instrument of the table: its newest values, what guards them, and who has not read them.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::image::Image;
+use crate::session::instrument::Instrument;
+use crate::session::queue::Member;
+use crate::symbol::Symbol;
+use crate::v1;
+use crate::v1::update::Body;
+
+/// One instrument.
+#[derive(Debug)]
+pub(in crate::session) struct Row {
+    /// Shared with events that wait: a change copies it only while one does.
+    pub(in crate::session) instrument: Arc<Instrument>,
+    /// Who covers it, in the order of ids.
+    pub(in crate::session) members: Vec<Member>,
+    /// Newest position of each kind of body. Kinds are guarded apart, so that it does not matter whether a server gives an image the
+    /// position of its kind or that of the instrument.
+    guards: [u64; KINDS],
+    /// The newest event that was given, and how many there were at its position. Single trades are counted apart: a server may send them
+    /// behind a newer state.
+    given: [EventMark; 2],
+    /// The same, as this connection tells it.
+    told: [EventMark; 2],
+    /// Connection of the newest record. 0: no record yet.
+    pub(super) touched: u64,
+    /// Events may have been lost since the newest record, if the first one of this connection is newer.
+    pub(super) doubtful: bool,
+    /// Whether the server has acknowledged a subscription that covers it. What comes before belongs to one that has ended, and may break
+    /// off at any record.
+    served: bool,
+    /// Whether the next image is where events begin: what is at or below its position was before, and is not replayed to anybody.
+    begins: bool,
+}
+
+impl Row {
+    pub(super) fn new(symbol: &Symbol, info: &Arc<v1::InstrumentInfo>, members: Vec<Member>) -> Self {
+        let instrument =
+            Instrument { symbol: symbol.clone(), info: info.clone(), image: Image::default(), seq: 0, ts_event_us: 0, merged: 0 };
+        Self {
+            instrument: Arc::new(instrument),
+            members,
+            guards: [0; KINDS],
+            given: Default::default(),
+            told: Default::default(),
+            touched: 0,
+            doubtful: false,
+            served: false,
+            begins: true,
+        }
+    }
+
+    /// A new connection counts the events of a position anew.
+    pub(super) fn reconnect(&mut self) {
+        self.told = Default::default();
+        self.served = false;
+        self.begins = true;
+    }
+
+    /// This connection goes on where another one ended.
+    pub(super) fn resume(&mut self) {
+        self.doubtful = false;
+        self.begins = false;
+    }
+
+    /// This connection starts anew. If there were records, events may have been lost since.
+    pub(super) fn begin(&mut self) {
+        self.doubtful = self.newest_seq() > 0;
+        self.begins = true;
+    }
+
+    /// An image is applied: events begin with it, unless they had begun already.
+    pub(super) fn anchor(&mut self, seq: u64) {
+        let given = &mut self.given[EVENTS];
+        if core::mem::take(&mut self.begins) && seq >= given.seq {
+            *given = EventMark { seq, count: u32::MAX };
+        }
+    }
+
+    pub(super) fn is_served(&self) -> bool {
+        self.served
+    }
+
+    pub(super) fn set_served(&mut self, served: bool) {
+        if self.served && !served {
+            self.begin();
+        }
+        self.served = served;
+    }
+
+    /// Whether a position is older than what is known of this kind of body.
+    pub(super) fn is_older(&self, body: &Body, seq: u64) -> bool {
+        seq < self.guards[kind_of(body)]
+    }
+
+    /// Newest position of a state or event.
+    pub(super) fn newest_seq(&self) -> u64 {
+        self.given.iter().map(|mark| mark.seq).fold(self.instrument.seq, u64::max)
+    }
+
+    /// Applies a record that is not older than what is here. Returns whether anything changed.
+    pub(super) fn apply(&mut self, update: &v1::Update, connection: u64, may_repeat: bool) -> bool {
+        let Some(body) = &update.body else { return false };
+        let kind = kind_of(body);
+        // After a reconnect an image may say what is known already. The application need not hear of it again.
+        let before = (may_repeat && self.touched > 0 && update.seq == self.guards[kind]).then(|| self.instrument.image.clone());
+        self.guards[kind] = update.seq;
+        self.touched = connection;
+        let instrument = Arc::make_mut(&mut self.instrument);
+        instrument.image.apply(update);
+        if update.seq >= instrument.seq {
+            instrument.seq = update.seq;
+            instrument.ts_event_us = update.ts_event_us;
+            instrument.merged = update.merged;
+        }
+        before.is_none_or(|before| before != instrument.image)
+    }
+
+    /// Whether an event was not given yet: by position, and by its number among the events of that position.
+    pub(super) fn is_new_event(&mut self, seq: u64, is_single_trade: bool) -> bool {
+        let class = if is_single_trade { TRADES } else { EVENTS };
+        let (told, given) = (&mut self.told[class], &mut self.given[class]);
+        if told.seq != seq {
+            *told = EventMark { seq, count: 0 };
+        }
+        told.count = told.count.saturating_add(1);
+        let is_new = (seq, told.count) > (given.seq, given.count);
+        if is_new {
+            *given = *told;
+        }
+        is_new
+    }
+
+    /// Positions start again.
+    pub(super) fn restart(&mut self) {
+        self.guards = [0; KINDS];
+        self.given = Default::default();
+        self.told = Default::default();
+        self.doubtful = false;
+        self.begins = true;
+        Arc::make_mut(&mut self.instrument).seq = 0;
+    }
+
+    pub(super) fn set_info(&mut self, info: &Arc<v1::InstrumentInfo>) {
+        let known = &self.instrument.info;
+        if *known == *info {
+            return;
+        }
+        let rescaled = (known.price_scale, known.quantity_scale) != (info.price_scale, info.quantity_scale);
+        let instrument = Arc::make_mut(&mut self.instrument);
+        instrument.info = info.clone();
+        if rescaled {
+            // Images at the new scales follow; until then the old mantissas would be read as other prices.
+            instrument.image.quote = None;
+            instrument.image.odds = None;
+            instrument.image.bars.clear();
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct EventMark {
+    seq: u64,
+    count: u32,
+}
+
+fn kind_of(body: &Body) -> usize {
+    match body {
+        Body::Quote(_) => 0,
+        Body::Trade(_) => 1,
+        Body::Bar(_) => 2,
+        Body::Status(_) => 3,
+        Body::Score(_) => 4,
+        Body::Odds(_) => 5,
+    }
+}
+
+/// Classes of events.
+const EVENTS: usize = 0;
+const TRADES: usize = 1;
+/// Kinds of body.
+const KINDS: usize = 6;
