@@ -229,3 +229,43 @@ async fn a_needed_token_is_told() -> Result<()> {
     }
     Ok(())
 }
+
+/// The example service, built as the program under test is: with the features of the whole workspace.
+fn service() -> Result<std::process::Command> {
+    let program = Tickwire::program()?.with_file_name("service");
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--workspace", "--bin", "service"]);
+    if program.components().any(|part| part.as_os_str() == "release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status()?.success(), "the example does not build");
+    // Should it fall silent, the test ends anyhow.
+    let mut command = std::process::Command::new("timeout");
+    command.arg("60").arg(program);
+    Ok(command)
+}
+
+#[test]
+fn the_example_service_shows_prices_and_what_is_wrong() -> Result<()> {
+    use std::io::BufRead as _;
+
+    let server = Tickwire::start(&DEMO)?;
+    let mut command = service()?;
+    command.env("TICKWIRE_URL", server.http("")).args(["bench.S1", "bench.S99"]).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn()?;
+    let lines = std::io::BufReader::new(child.stdout.take().context("stdout is piped")?).lines();
+    let (mut prices, mut refused) = (0, false);
+    for line in lines {
+        let line = line?;
+        prices += usize::from(line.starts_with("bench.S1 bid ") && line.ends_with(" ms old)"));
+        refused |= line == "no bench.S99: UNKNOWN_SYMBOL";
+        if prices >= 10 && refused {
+            break;
+        }
+    }
+    // `timeout` passes it on.
+    std::process::Command::new("kill").arg(child.id().to_string()).status()?;
+    child.wait()?;
+    assert!(prices >= 10 && refused, "{prices} prices, refused: {refused}");
+    Ok(())
+}

@@ -12,8 +12,9 @@ use tickwire_simulator::steady_price;
 const DEMO: [&str; 3] = ["demo", "--steady", "10x200"];
 
 fn watch(server: &Tickwire, args: &[&str]) -> Result<Child> {
-    let mut command = Command::new(Tickwire::program()?);
-    command.args(["watch", "--url", &server.http("")]).args(args);
+    // Should it fall silent, the test ends anyhow. Signals and exit codes pass through.
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(Tickwire::program()?).args(["watch", "--url", &server.http("")]).args(args);
     Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
