@@ -140,6 +140,7 @@ impl Door {
             return answer(socket, &preface).await;
         };
         bytes.drain(..head.len);
+        tracing::debug!(session = %arrival.session, transport = ?transport, subject = arrival.grant.as_ref().map(|grant| grant.subject.as_str()), "a session begins");
         match socket.into_std() {
             Ok(socket) => self.shards.attach(Newcomer { socket, visitor, transport, arrival, preface, early: bytes }).await,
             Err(error) => tracing::warn!(%error, "a socket could not be handed over"),

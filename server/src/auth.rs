@@ -246,6 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn public_keys_verify_what_their_owners_sign() {
+        let claims = json!({"sub": "u1", "exp": NOW + 60, "symbols": ["#"]});
+        let key = KeyConfig::new(Algorithm::ES256, Some("k1".to_owned()), EC_PUBLIC.as_bytes()).unwrap();
+        let gate = Gate::new(AuthConfig { keys: vec![key], ..AuthConfig::default() });
+        let private = EncodingKey::from_ec_pem(EC_PRIVATE.as_bytes()).unwrap();
+        let signed = |kid: Option<&str>| {
+            let header = Header { kid: kid.map(str::to_owned), ..Header::new(jsonwebtoken::Algorithm::ES256) };
+            jsonwebtoken::encode(&header, &claims, &private).unwrap()
+        };
+        assert!(gate.grant(Some(&signed(Some("k1"))), NOW).is_ok());
+        assert_eq!(gate.grant(Some(&signed(Some("k2"))), NOW), Err(ErrorCode::AuthInvalid));
+        assert_eq!(gate.grant(Some(&signed(None)), NOW), Err(ErrorCode::AuthInvalid));
+        assert!(KeyConfig::new(Algorithm::ES256, None, b"no key").is_err());
+        assert!(KeyConfig::new(Algorithm::EdDSA, None, EC_PUBLIC.as_bytes()).is_err());
+    }
+
+    /// A pair made for this test by `openssl ecparam -name prime256v1 -genkey`.
+    const EC_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGkdM4CeMwS+AJiEA\nvisha30R2amEfr011gx5mEAT7QqhRANCAATsCs7Yiych21/1+5im3p1OGfi1CrE9\nYOHpm6Y2dQwy8BgT/4XrJmXu5cs5WGmG/1F1AUxrWWW2E0yjg6k+JSch\n-----END PRIVATE KEY-----\n";
+    const EC_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7ArO2IsnIdtf9fuYpt6dThn4tQqx\nPWDh6ZumNnUMMvAYE/+F6yZl7uXLOVhphv9RdQFMa1llthNMo4OpPiUnIQ==\n-----END PUBLIC KEY-----\n";
+
+    #[test]
     fn a_key_does_not_print() {
         let shown = format!("{:?}", gate(None));
         assert!(shown.contains('…') && !shown.contains("48, 49, 50"), "{shown}");

@@ -154,9 +154,9 @@ impl Connection {
     }
 }
 
-/// When a leaving connection is cut, whether or not its client has closed.
+/// When to look at a connection again, if it is still the same one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Farewell {
+pub(super) struct Appointment {
     pub(super) key: u32,
     pub(super) serial: u64,
     pub(super) until: Moment,

@@ -11,7 +11,7 @@ use tickwire_core::engine::{ConnectionKey, FrameRef, Sink, Written};
 use tickwire_proto::Moment;
 use tickwire_proto::v1::ErrorCode;
 
-use super::connection::{Connection, Farewell, Phase, Sent};
+use super::connection::{Appointment, Connection, Phase, Sent};
 use super::{TransportKind, Visitor};
 
 /// The connections, and what their sockets are given.
@@ -25,7 +25,9 @@ pub(super) struct Hub {
     /// Connections whose socket broke during a flush: the engine is told after it.
     broken: Vec<u32>,
     /// Leaving connections, the oldest first.
-    farewells: VecDeque<Farewell>,
+    farewells: VecDeque<Appointment>,
+    /// Connections in the middle of a message, the oldest first. Bounded by the commands and control frames that a client may send.
+    unfinished: VecDeque<Appointment>,
     /// Of this flush.
     now: Moment,
     connections: Arc<AtomicUsize>,
@@ -41,6 +43,7 @@ impl Hub {
             scratch: Vec::new(),
             broken: Vec::new(),
             farewells: VecDeque::new(),
+            unfinished: VecDeque::new(),
             now: Moment::ZERO,
             connections,
         }
@@ -91,7 +94,7 @@ impl Hub {
             if sent == Sent::Broken {
                 self.remove(key);
             } else {
-                self.farewells.push_back(Farewell { key, serial, until: now + LINGER_MAX });
+                self.farewells.push_back(Appointment { key, serial, until: now + LINGER_MAX });
             }
         }
         scratch.clear();
@@ -113,9 +116,29 @@ impl Hub {
         }
     }
 
-    /// When [`Hub::cut_overdue`] has something to do.
+    /// Notes that `key` is in the middle of a message since now.
+    pub(super) fn watch_unfinished(&mut self, key: u32) {
+        let until = self.now + MESSAGE_WITHIN;
+        if let Some(serial) = self.get(key).map(|connection| connection.serial) {
+            self.unfinished.push_back(Appointment { key, serial, until });
+        }
+    }
+
+    /// A connection whose message has been unfinished for too long, if there is one. Each is named once.
+    pub(super) fn next_unfinished(&mut self) -> Option<u32> {
+        while let Some(Appointment { key, serial, until }) = self.unfinished.front().copied().filter(|due| due.until <= self.now) {
+            self.unfinished.pop_front();
+            let begun = self.get(key).filter(|connection| connection.serial == serial && connection.phase == Phase::Open);
+            if begun.and_then(|connection| connection.inbound.unfinished_since()).is_some_and(|since| since + MESSAGE_WITHIN <= until) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// When [`Hub::cut_overdue`] or [`Hub::next_unfinished`] has something to do.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        self.farewells.front().map(|farewell| farewell.until)
+        [self.farewells.front(), self.unfinished.front()].into_iter().flatten().map(|due| due.until).min()
     }
 
     /// Connections whose socket broke since the last call.
@@ -157,5 +180,7 @@ impl Sink for Hub {
 
 /// How long a leaving connection may take to read the reason and close. Then it is cut.
 const LINGER_MAX: Duration = Duration::from_secs(2);
+/// Time for a message to arrive whole, from its first byte. Later it is a bad message.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of scratch kept between flushes. A larger buffer, grown by a large snapshot, is given back.
 const SCRATCH_BYTES_KEPT: usize = 1 << 20;

@@ -34,6 +34,8 @@ pub(super) struct Reactor {
     now: Moment,
     /// When the engine was last told the time of day.
     told_time_at: Option<Moment>,
+    /// Whether commands were left for the next turn.
+    has_more_commands: bool,
     stopping: bool,
 }
 
@@ -48,8 +50,22 @@ impl Reactor {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let hub = Hub::new(poll.registry().try_clone()?, connections);
         let (buffer, unread, origin) = (vec![0; READ_BYTES], Vec::new(), Instant::now());
-        let (now, told_time_at, stopping) = (Moment::ZERO, None, false);
-        Ok(Self { poll, waker, commands, engine, hub, buffer, unread, message_bytes_max, origin, now, told_time_at, stopping })
+        let (now, told_time_at, has_more_commands, stopping) = (Moment::ZERO, None, false, false);
+        Ok(Self {
+            poll,
+            waker,
+            commands,
+            engine,
+            hub,
+            buffer,
+            unread,
+            message_bytes_max,
+            origin,
+            now,
+            told_time_at,
+            has_more_commands,
+            stopping,
+        })
     }
 
     /// Wakes the loop.
@@ -74,8 +90,10 @@ impl Reactor {
                 self.socket_event(event);
             }
             // After the sockets, so that no event of a connection that ended meets a new one of the same key.
+            self.has_more_commands = false;
             self.run_commands();
             self.hub.cut_overdue();
+            self.end_unfinished();
             self.engine.flush(self.now, &mut self.hub);
             for key in self.hub.take_broken() {
                 self.gone(key);
@@ -86,7 +104,7 @@ impl Reactor {
 
     /// How long to wait for something to happen.
     fn patience(&self) -> Duration {
-        if !self.unread.is_empty() {
+        if self.has_more_commands || !self.unread.is_empty() {
             return Duration::ZERO;
         }
         let now = self.moment();
@@ -108,8 +126,10 @@ impl Reactor {
         }
     }
 
+    /// Runs what was asked for, so that one flush answers all of it. A feed that never pauses must not keep the flush waiting.
     fn run_commands(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
+        for _ in 0..COMMANDS_PER_TURN {
+            let Ok(command) = self.commands.try_recv() else { return };
             match command {
                 ShardCommand::Apply(batch) => self.engine.apply(self.now, &batch),
                 ShardCommand::Attach(newcomer) => self.attach(*newcomer),
@@ -120,6 +140,7 @@ impl Reactor {
                 ShardCommand::Stop => self.stopping = true,
             }
         }
+        self.has_more_commands = true;
     }
 
     fn images(&self) -> BookImages {
@@ -236,6 +257,9 @@ impl Reactor {
             Incoming::Ping(payload) => broken |= hub.get(key).is_some_and(|connection| connection.pong(payload) == Sent::Broken),
             Incoming::Close(code) => left = Some(code),
         });
+        if inbound.unfinished_since() == Some(now) {
+            self.hub.watch_unfinished(key);
+        }
         if let Some(connection) = self.hub.get(key) {
             connection.inbound = inbound;
         }
@@ -248,6 +272,13 @@ impl Reactor {
             (Ok(()), Some(code)) => self.end(key, code, ""),
             (Ok(()), None) if broken => self.gone(key),
             (Ok(()), None) => {}
+        }
+    }
+
+    /// Ends conversations whose client began something and does not finish it.
+    fn end_unfinished(&mut self) {
+        while let Some(key) = self.hub.next_unfinished() {
+            self.engine.reject(self.now, ConnectionKey(key), ErrorCode::BadMessage, "a message did not arrive whole in time");
         }
     }
 
@@ -274,6 +305,8 @@ const EVENTS_MAX: usize = 1_024;
 const READ_BYTES: usize = 64 * 1_024;
 /// Reads of one connection in a turn. More wait for the next, so that one that sends without end does not keep the others waiting.
 const READS_PER_TURN: usize = 4;
+/// Commands in a turn. More wait for the next, behind a flush.
+const COMMANDS_PER_TURN: usize = 256;
 /// Bytes that a leaving client may still send. More cut it.
 const DISCARDED_BYTES_MAX: usize = 256 * 1_024;
 /// How often the engine is told the time of day; the longest sleep.

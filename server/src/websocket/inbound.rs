@@ -12,6 +12,8 @@ pub(crate) struct Inbound {
     /// The fragments of an incomplete message.
     message: Option<Box<Fragments>>,
     controls: ControlBudget,
+    /// When the frame or message that is incomplete began.
+    unfinished_since: Option<Moment>,
     /// Whether a violation or a Close ended the conversation: everything later is skipped.
     ended: bool,
 }
@@ -71,16 +73,23 @@ impl Inbound {
             if !self.ended {
                 self.partial.extend_from_slice(&bytes[used..]);
             }
-            return Ok(());
+        } else {
+            let mut joined = std::mem::take(&mut self.partial);
+            joined.extend_from_slice(bytes);
+            let used = self.take_frames(now, &mut joined, message_bytes_max, on)?;
+            if !self.ended && used < joined.len() {
+                joined.drain(..used);
+                self.partial = joined;
+            }
         }
-        let mut joined = std::mem::take(&mut self.partial);
-        joined.extend_from_slice(bytes);
-        let used = self.take_frames(now, &mut joined, message_bytes_max, on)?;
-        if !self.ended && used < joined.len() {
-            joined.drain(..used);
-            self.partial = joined;
-        }
+        let is_unfinished = !self.partial.is_empty() || self.message.is_some();
+        self.unfinished_since = is_unfinished.then(|| self.unfinished_since.unwrap_or(now));
         Ok(())
+    }
+
+    /// When the frame or message began that is not complete yet. It begins anew with each message that is.
+    pub(crate) fn unfinished_since(&self) -> Option<Moment> {
+        self.unfinished_since
     }
 
     fn take_frames(
@@ -147,7 +156,10 @@ impl Inbound {
 
     fn frame(&mut self, now: Moment, frame: &Frame, payload: &[u8], on: &mut dyn FnMut(Incoming<'_>)) -> Result<(), Violation> {
         match frame.opcode {
-            Opcode::Text | Opcode::Binary if frame.last => message(frame.opcode == Opcode::Text, payload, on),
+            Opcode::Text | Opcode::Binary if frame.last => {
+                self.unfinished_since = None;
+                message(frame.opcode == Opcode::Text, payload, on)
+            }
             Opcode::Text | Opcode::Binary => {
                 self.message = Some(Box::new(Fragments { text: frame.opcode == Opcode::Text, count: 1, bytes: payload.to_vec() }));
                 Ok(())
@@ -157,6 +169,7 @@ impl Inbound {
                 fragments.bytes.extend_from_slice(payload);
                 fragments.count += 1;
                 if frame.last {
+                    self.unfinished_since = None;
                     return message(fragments.text, &fragments.bytes, on);
                 }
                 if fragments.count >= FRAGMENTS_MAX {
@@ -362,5 +375,22 @@ mod tests {
         assert_eq!(burst(20_000), 100);
         let mut steady = Inbound::default();
         assert!((0..1_000).all(|n| steady.take(Moment::from_millis(n * 100), &mut masked(0x89, b"p"), MAX, &mut |_| {}).is_ok()));
+    }
+
+    #[test]
+    fn what_is_unfinished_began_with_its_own_first_byte() {
+        let (mut inbound, whole, part) = (Inbound::default(), masked(0x82, b"abc"), masked(0x02, b"abc"));
+        let mut since = |at: u64, bytes: &[u8]| {
+            inbound.take(Moment::from_millis(at), &mut bytes.to_vec(), MAX, &mut |_| {}).unwrap();
+            inbound.unfinished_since().map(|since| since.as_micros() / 1_000)
+        };
+        assert_eq!(since(1, &whole), None);
+        assert_eq!(since(2, &whole[..4]), Some(2));
+        assert_eq!(since(3, &whole[4..5]), Some(2));
+        assert_eq!(since(4, &[&whole[5..], &whole[..1]].concat()), Some(4));
+        assert_eq!(since(5, &whole[1..]), None);
+        assert_eq!(since(6, &part), Some(6));
+        assert_eq!(since(7, &masked(0x89, b"ping")), Some(6));
+        assert_eq!(since(8, &masked(0x80, b"")), None);
     }
 }
