@@ -342,3 +342,60 @@ fn a_log_that_is_reset_under_the_connection_starts_again() {
         "#]],
     );
 }
+
+#[test]
+fn records_of_an_ended_subscription_are_not_given_to_its_successor() {
+    check(
+        "subscribe AAPL; live; image AAPL seq=1 bid=1.00; unsubscribe 1; subscribe AAPL; event AAPL seq=2 phase=HALTED; ack
+         image AAPL seq=5 bid=5.00; complete; event AAPL seq=6 phase=OPEN; read 2; stats",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 send unsubscribe AAPL
+            0.000 send subscribe AAPL
+            0.000 ready #2
+            0.000 read AAPL bid 5.00
+            0.000 read [OPEN] AAPL bid 5.00 OPEN
+            0.000 records 4 merged 0 conflated 0 repeated 0 ignored 1 lost 0
+        "#]],
+    );
+}
+
+#[test]
+fn events_begin_with_the_first_image() {
+    check(
+        "subscribe AAPL; live; image AAPL seq=9 bid=9.00; cut; wait 1s; open; welcome; ack
+         event AAPL seq=5 phase=HALTED; event AAPL seq=10 phase=OPEN; complete; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 read AAPL bid 9.00
+            1.000 read [OPEN] AAPL bid 9.00 OPEN
+        "#]],
+    );
+}
+
+#[test]
+fn a_state_that_events_push_out_is_read_as_the_newest() {
+    let config = SessionConfig { events_max: 1, ..SessionConfig::default() };
+    check_with(
+        config,
+        "subscribe AAPL,MSFT; live; image AAPL seq=1 bid=1.00; event AAPL seq=2 phase=HALTED; image MSFT seq=3 bid=3.00
+         event MSFT seq=4 phase=HALTED; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read [events lost between 1 and 3] AAPL
+            0.000 read AAPL bid 1.00 HALTED (+1, - to -)
+            0.000 read MSFT bid 3.00
+            0.000 read [HALTED] MSFT bid 3.00 HALTED
+        "#]],
+    );
+}
