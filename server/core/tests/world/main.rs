@@ -46,6 +46,9 @@ struct World {
 struct Peer {
     session: Session,
     encoding: Encoding,
+    /// One-way: what its request asks for is all that it can say.
+    one_way: bool,
+    rate: u32,
     subscription: SubscriptionId,
     key: Option<ConnectionKey>,
     /// A transport that was asked for is open then.
@@ -125,7 +128,7 @@ impl World {
             world.announce();
         }
         world.apply(vec![Entry::Synced]);
-        for n in 0..4 {
+        for n in 0..5 {
             world.join(n);
         }
         // Nobody is owed what happened before they came.
@@ -151,6 +154,7 @@ impl World {
                     let index = self.random.below(self.peers.len() as u64) as usize;
                     let rate = self.random.below(1_500) as u32;
                     let peer = &mut self.peers[index];
+                    peer.rate = rate;
                     peer.session.set_conflation(self.now, peer.subscription, Some(rate));
                 }
             }
@@ -164,15 +168,19 @@ impl World {
     }
 
     fn join(&mut self, n: u64) {
-        let encoding = if n % 2 == 0 { Encoding::Protobuf } else { Encoding::Json };
-        let config = SessionConfig { encoding, heartbeat_ms: 500, ..SessionConfig::default() };
+        let one_way = n == 4;
+        let encoding = if n % 2 == 0 && !one_way { Encoding::Protobuf } else { Encoding::Json };
+        let config = SessionConfig { encoding, two_way: !one_way, heartbeat_ms: 500, ..SessionConfig::default() };
         let mut session = Session::new(config, self.random.next());
-        let options = SubscribeOptions { conflate_ms: Some([0, 100, 250, 1_000][n as usize % 4]), trades: false };
+        let rate = [0, 100, 250, 1_000, 250][n as usize];
+        let options = SubscribeOptions { conflate_ms: Some(rate), trades: false };
         let subscription = session.subscribe(self.now, &[Item { target: "s.*".into() }], options);
         session.handle(self.now, Input::Connect);
         self.peers.push(Peer {
             session,
             encoding,
+            one_way,
+            rate,
             subscription,
             key: None,
             opens_at: None,
@@ -281,7 +289,8 @@ impl World {
             let key = ConnectionKey(self.net.keys);
             peer.key = Some(key);
             self.net.links.insert(key, Link::default());
-            let arrival = Arrival { encoding: peer.encoding, grant: None, request: None, session: String::new() };
+            let request = peer.one_way.then(|| peer.request());
+            let arrival = Arrival { encoding: peer.encoding, grant: None, request, session: String::new() };
             self.engine.attach(self.now, key, arrival);
             peer.session.handle(self.now, Input::Opened);
         }
@@ -392,6 +401,15 @@ impl World {
 }
 
 impl Peer {
+    /// What the request of a one-way client stands for.
+    fn request(&self) -> (v1::Hello, v1::Subscribe) {
+        let resume = self.session.resume_token().map(str::to_string);
+        let hello = v1::Hello { protocol: 1, resume, heartbeat_ms: Some(500), ..Default::default() };
+        let target = Some(v1::subscribe_item::Target::Pattern("s.*".into()));
+        let items = vec![v1::SubscribeItem { target, conflate_ms: Some(self.rate), trades: false }];
+        (hello, v1::Subscribe { items, replace: false })
+    }
+
     /// The application reads all there is.
     fn read(&mut self, was_reset: bool) {
         while let Some(change) = self.session.next_change(self.subscription) {
