@@ -215,8 +215,12 @@ impl Driver {
 
     /// Says what happened to the transport where the session only knows that it ended.
     fn explain(&self, event: &mut Event) {
-        let Event::State { state: State::Backoff | State::Closed, reason, .. } = event else { return };
+        let Event::State { state: State::Backoff | State::Closed, reason, code } = event else { return };
         match &self.loss {
+            // The code says that it is a refusal.
+            Some(ConnectError::Unreachable { source: TransportError::Status { text, .. }, .. }) if code.is_some() && !text.is_empty() => {
+                reason.clone_from(text);
+            }
             // What the server said itself is the better reason.
             Some(ConnectError::Unreachable { source: TransportError::Closed { .. } | TransportError::Ended, .. }) | None => {}
             Some(ConnectError::Unreachable { source, .. }) => *reason = source.to_string(),

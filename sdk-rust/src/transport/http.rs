@@ -99,11 +99,7 @@ impl Head {
         };
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let named = json["code"].as_str().and_then(ErrorCode::from_str_name).filter(|code| *code != ErrorCode::Unspecified);
-        let text = match (named, json["text"].as_str()) {
-            (Some(code), Some(text)) => format!("{}: {text}", code.name()),
-            (Some(code), None) => code.name().to_owned(),
-            (None, text) => text.unwrap_or_default().to_owned(),
-        };
+        let text = json["text"].as_str().unwrap_or_default().to_owned();
         let retry_after = self.get("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs);
         Loss {
             error: TransportError::Status { status: self.status, text },
