@@ -87,6 +87,26 @@ test("the conflation switch changes the rate while data flows", async () => {
   await until("more again", async () => (await rate()) > fast / 10);
 });
 
+test("gets no data while it is hidden, and the newest when it is shown", async () => {
+  const hide = (hidden) =>
+    page.evaluate((value) => {
+      Object.defineProperty(document, "hidden", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  const records = () => page.evaluate(() => globalThis.tickwire.stats().records);
+  await hide(true);
+  // Events (a halt, a goal) still come: they are never conflated away.
+  await until("hardly anything comes", async () => {
+    const before = await records();
+    await page.waitForTimeout(1000);
+    return (await records()) - before < 10;
+  });
+  await hide(false);
+  const before = await records();
+  await until("records flow again", async () => (await records()) > before + 50);
+  await sameAsRaw();
+});
+
 test("says that a symbol is unknown, and serves the rest", async () => {
   await page.fill("#add-input", "stock.NOBODY");
   await page.click("#add button");
