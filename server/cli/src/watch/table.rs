@@ -92,11 +92,12 @@ impl Table {
         width: usize,
         height: usize,
     ) -> Vec<Line> {
-        let mut lines = vec![head.summary(), head.feeds(), vec![(Tone::Bold, heading())]];
+        let columns = Columns::fit(self.rows.keys().map(String::len).max().unwrap_or(0), width);
+        let mut lines = vec![head.summary(), head.feeds(), vec![(Tone::Bold, columns.heading())]];
         let visible = height.saturating_sub(lines.len() + 1);
         let top = self.top.min(self.rows.len().saturating_sub(visible));
         let current = matches!(head.state, State::Live | State::Degraded);
-        lines.extend(self.rows.values().skip(top).take(visible).map(|row| row.line(now, current, age(&row.instrument))));
+        lines.extend(self.rows.values().skip(top).take(visible).map(|row| row.line(&columns, now, current, age(&row.instrument))));
         lines.resize_with(height.saturating_sub(1), Vec::new);
         lines.push(self.foot(top, visible));
         lines.truncate(height);
@@ -137,7 +138,7 @@ impl Head<'_> {
 }
 
 impl Row {
-    fn line(&self, now: Instant, current: bool, age: Option<Duration>) -> Line {
+    fn line(&self, columns: &Columns, now: Instant, current: bool, age: Option<Duration>) -> Line {
         let tone = match (current, self.direction, now.saturating_duration_since(self.changed_at) < FLASH) {
             (false, ..) => Tone::Dim,
             (true, Ordering::Greater, true) => Tone::Up,
@@ -150,13 +151,11 @@ impl Row {
             Ordering::Equal => " ",
         };
         let instrument = &self.instrument;
-        let values = match details(instrument) {
-            Some(details) => format!("{details:<46}"),
-            None => {
-                let [bid, ask, last] = [instrument.bid(), instrument.ask(), instrument.last()].map(text);
-                format!("{bid:>12} {ask:>12} {last:>12} {arrow} {volume:>14}", volume = text(instrument.volume()))
-            }
-        };
+        let values = details(instrument).unwrap_or_else(|| {
+            let [bid, ask, last] = [instrument.bid(), instrument.ask(), instrument.last()].map(text);
+            let volume = if columns.volume { format!("{:>15}", text(instrument.volume())) } else { String::new() };
+            format!("{bid:>12} {ask:>12} {last:>12} {arrow}{volume}")
+        });
         let phase = match instrument.phase() {
             TradingPhase::Unspecified => "",
             phase => phase.as_str_name(),
@@ -164,8 +163,8 @@ impl Row {
         let calm = matches!(instrument.phase(), TradingPhase::Unspecified | TradingPhase::Open);
         let age = age.map(shown_age).unwrap_or_default();
         vec![
-            (if current { Tone::Plain } else { Tone::Dim }, format!("{:<SYMBOL_WIDTH$} ", instrument.symbol.as_str())),
-            (tone, values),
+            (if current { Tone::Plain } else { Tone::Dim }, columns.symbol(instrument.symbol.as_str())),
+            (tone, columns.values(&values)),
             (if calm || !current { Tone::Dim } else { Tone::Alert }, format!(" {phase:<9}")),
             (Tone::Dim, format!(" {age:>7}")),
         ]
@@ -195,6 +194,7 @@ fn details(instrument: &Instrument) -> Option<String> {
     }
     for outcome in instrument.image.odds.iter().flat_map(|odds| &odds.outcomes) {
         let name = instrument.outcome_name(outcome.id).map_or_else(|| format!("#{}", outcome.id), printable);
+        let name = if name.chars().count() > OUTCOME_WIDTH_MAX { fitted(&name, OUTCOME_WIDTH_MAX) } else { name };
         let [back, lay] = [outcome.back, outcome.lay].map(|odds| odds.map(|odds| instrument.price(odds)));
         parts.push(match lay {
             Some(lay) => format!("{name} {}/{lay}", text(back)),
@@ -216,9 +216,41 @@ fn shown_age(age: Duration) -> String {
     }
 }
 
-fn heading() -> String {
-    let symbol = format!("{:<SYMBOL_WIDTH$}", "SYMBOL");
-    format!("{symbol} {:>12} {:>12} {:>12}   {:>14} {:<9} {:>7}", "BID", "ASK", "LAST", "VOLUME", "PHASE", "AGE")
+/// What fits beside each other.
+struct Columns {
+    /// Characters of the symbols.
+    symbol: usize,
+    volume: bool,
+}
+
+impl Columns {
+    /// As wide as the symbols need; the volume goes first when there is little room.
+    fn fit(symbol: usize, width: usize) -> Self {
+        let symbol = symbol.clamp(SYMBOL_WIDTH_MIN, SYMBOL_WIDTH_MAX);
+        Self { symbol, volume: width >= symbol + VALUES_WIDTH + REST_WIDTH }
+    }
+
+    fn heading(&self) -> String {
+        let volume = if self.volume { format!("{:>15}", "VOLUME") } else { String::new() };
+        let values = format!("{:>12} {:>12} {:>12}  {volume}", "BID", "ASK", "LAST");
+        format!("{}{} {:<9} {:>7}", self.symbol("SYMBOL"), self.values(&values), "PHASE", "AGE")
+    }
+
+    fn symbol(&self, symbol: &str) -> String {
+        format!("{} ", fitted(symbol, self.symbol))
+    }
+
+    fn values(&self, values: &str) -> String {
+        fitted(values, if self.volume { VALUES_WIDTH } else { VALUES_WIDTH_SMALL })
+    }
+}
+
+/// `text` in exactly `width` characters; what is cut away shows as `…`.
+fn fitted(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return format!("{text:<width$}");
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Cuts a line at `width` characters.
@@ -237,8 +269,17 @@ fn cut(line: Line, width: usize) -> Line {
 
 /// How long a change is shown in colour.
 const FLASH: Duration = Duration::from_millis(700);
-/// Characters of the column of symbols. A longer symbol pushes its row to the right.
-const SYMBOL_WIDTH: usize = 24;
+/// Characters of the column of symbols. A longer symbol is cut.
+const SYMBOL_WIDTH_MIN: usize = 6;
+const SYMBOL_WIDTH_MAX: usize = 24;
+/// Characters of the values: wide enough for three outcomes, or for prices and volume. More is cut.
+const VALUES_WIDTH: usize = 58;
+/// The same without the volume.
+const VALUES_WIDTH_SMALL: usize = 41;
+/// Characters of phase, age and blanks.
+const REST_WIDTH: usize = 19;
+/// Characters of the name of an outcome. A longer one is cut.
+const OUTCOME_WIDTH_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -277,7 +318,7 @@ mod tests {
         table.apply(Instant::now(), last("stock.AAPL", 18_743));
         let lines = render(&table, State::Live, 120, 5);
         assert_eq!(flat(&lines)[0], "http://x  LIVE  3 records/s  4 merged/s");
-        assert_eq!(flat(&lines)[3], "stock.AAPL                          -            -       187.43 ▲              -             1.2 s");
+        assert_eq!(flat(&lines)[3], "stock.AAPL            -            -       187.43 ▲              -                1.2 s");
         assert_eq!(lines[3][1].0, Tone::Up);
         table.apply(Instant::now(), last("stock.AAPL", 18_740));
         assert_eq!(render(&table, State::Live, 120, 5)[3][1].0, Tone::Down);
@@ -294,7 +335,7 @@ mod tests {
         let odds = Some(Odds { outcomes: vec![outcome, Outcome { id: 2, lay: Some(330), ..outcome }], ..Odds::default() });
         table.apply(Instant::now(), state("soccer.epl.ARS-CHE.1x2", Image { odds, ..Image::default() }));
         let lines = flat(&render(&table, State::Live, 120, 6));
-        assert!(lines[3].starts_with("soccer.epl.ARS-CHE       1 - 0  12:34"), "{}", lines[3]);
+        assert!(lines[3].starts_with("soccer.epl.ARS-CHE     1 - 0  12:34"), "{}", lines[3]);
         assert!(lines[4].contains("#1 2.10  #2 2.10/3.30"), "{}", lines[4]);
     }
 
@@ -309,6 +350,16 @@ mod tests {
             assert_eq!(lines.len(), height);
             assert!(lines.iter().all(|line| line.iter().map(|(_, text)| text.chars().count()).sum::<usize>() <= width));
         }
+    }
+
+    #[test]
+    fn a_narrow_screen_does_without_the_volume() {
+        let mut table = Table::default();
+        table.apply(Instant::now(), last("stock.AAPL", 18_742));
+        let narrow = flat(&render(&table, State::Live, 80, 5));
+        assert_eq!(narrow[2], "SYMBOL              BID          ASK         LAST    PHASE         AGE");
+        assert_eq!(narrow[3], "stock.AAPL            -            -       187.42                1.2 s");
+        assert!(flat(&render(&table, State::Live, 90, 5))[2].contains("VOLUME"));
     }
 
     #[test]
