@@ -122,7 +122,8 @@ impl Door {
         }
         // What follows may take as long as it likes to say its next request; it has a bound of its own.
         drop(greeting);
-        match self.http.serve(socket, peer, &head, bytes).await {
+        // Boxed: a greeting that becomes a session must not carry the room for it.
+        match Box::pin(self.http.serve(socket, peer, &head, bytes)).await {
             Ok(None) => {}
             // A browser uses a kept connection for an event stream as well.
             Ok(Some((socket, head, bytes))) => self.begin_session(socket, visitor, head, bytes).await,
@@ -137,7 +138,7 @@ impl Door {
         };
         let Invitation { transport, arrival, preface } = invitation;
         let Some(arrival) = arrival else {
-            return answer(socket, &preface).await;
+            return Box::pin(answer(socket, &preface)).await;
         };
         bytes.drain(..head.len);
         tracing::debug!(session = %arrival.session, transport = ?transport, subject = arrival.grant.as_ref().map(|grant| grant.subject.as_str()), "a session begins");
@@ -246,7 +247,7 @@ async fn read_head(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<Option
 }
 
 async fn refuse(socket: TcpStream, refusal: &Refusal) {
-    answer(socket, &refusal.response()).await;
+    Box::pin(answer(socket, &refusal.response())).await;
 }
 
 /// Writes the last answer, and lets the client read it: a reset would take it away.
@@ -270,8 +271,8 @@ const WS_PATH: &str = "/v1/ws";
 const SSE_PATH: &str = "/v1/sse";
 /// Connections that the kernel keeps for us while we are busy, enough for a storm after a restart.
 const BACKLOG: i32 = 4_096;
-/// Connections whose first request is on its way. One more is dropped.
-const GREETINGS_MAX: usize = 1_024;
+/// Connections whose first request is on its way: room for everyone who comes back at once after a restart. One more is dropped.
+const GREETINGS_MAX: usize = 16_384;
 /// Pause after a failed accept.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Time for a refused client to read why. Then it is cut.
