@@ -22,6 +22,11 @@ fn the_page_shows_what_was_sent_and_comes_back_by_itself() -> Result<()> {
     run("page.test.mjs")
 }
 
+#[test]
+fn the_npm_package_shows_its_token() -> Result<()> {
+    run("token.test.mjs")
+}
+
 /// Runs one file of JavaScript tests; its report is this test's.
 fn run(file: &str) -> Result<()> {
     prepare()?;

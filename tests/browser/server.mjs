@@ -6,12 +6,20 @@ import { createInterface } from "node:readline";
 /** `tickwire demo` on a free port, or on the one it had before. */
 export class Server {
   #child;
+  #environment;
   port = 0;
+
+  constructor(environment = {}) {
+    this.#environment = { ...process.env, ...environment };
+  }
 
   async start(args = []) {
     const binary = process.env.TICKWIRE;
     if (!binary) throw new Error("TICKWIRE has to name the server's binary");
-    const child = spawn(binary, ["demo", "--listen", `127.0.0.1:${this.port}`, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(binary, ["demo", "--listen", `127.0.0.1:${this.port}`, ...args], {
+      env: this.#environment,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     this.#child = child;
     const lines = createInterface({ input: child.stdout });
     const [line] = await Promise.race([once(lines, "line"), once(child, "exit").then(() => ["it ended"])]);
