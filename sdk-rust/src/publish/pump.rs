@@ -89,7 +89,7 @@ impl Pump {
             self.count(|stats| stats.resent += again as u64);
             if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                 said = Some(Instant::now());
-                warn!(publisher = %self.settings.name, cause = %error, unconfirmed = self.window.len(), "the broker is away; keeps trying");
+                warn!(publisher = %self.settings.name, cause = %error, unconfirmed = self.window.len(), "cannot publish; keeps trying");
             }
             if connected.elapsed() >= BACKOFF_RESET_AFTER {
                 wait = BACKOFF_FIRST;

@@ -40,8 +40,8 @@ pub(crate) struct Simulate {
 impl Simulate {
     /// Runs the command.
     pub(crate) fn run(self) -> ExitCode {
-        let filter = EnvFilter::try_from_env("TICKWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let filter = EnvFilter::try_from_env("TICKWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,lapin=off"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
         let ended = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -124,7 +124,7 @@ impl Simulate {
                 let state = match publisher.state() {
                     PublisherState::Publishing => String::new(),
                     PublisherState::Blocked(reason) => format!(" (the broker takes nothing: {reason})"),
-                    _ => " (the broker is away)".to_owned(),
+                    _ => " (waits for the broker)".to_owned(),
                 };
                 let (messages, confirmed) = (stats.messages, stats.confirmed);
                 say(&format!("{updates} updates in {messages} messages, {confirmed} confirmed, {rate:.0} updates/s{state}"));

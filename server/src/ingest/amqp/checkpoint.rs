@@ -103,22 +103,26 @@ pub(crate) async fn newest(connection: &Connection, names: &Names) -> Result<Opt
     let counted = count(connection, &names.checkpoint).await?;
     for offset in [last_chunk(), first_message()] {
         let mut listener = Listener::start_at(connection, names, offset).await?;
-        if let Some(found) = newest_of(&mut listener, counted).await? {
-            return Ok(Some(found));
+        let is_empty = !read_until_quiet(&mut listener, counted).await?;
+        let found = listener.assembler.newest().cloned();
+        if found.is_some() || is_empty {
+            return Ok(found);
         }
     }
     Ok(None)
 }
 
-/// Reads until the stream is quiet; the highest epoch and position wins.
-async fn newest_of(listener: &mut Listener, counted: u32) -> Result<Option<v1::Checkpoint>, Failure> {
+/// Reads until the stream is quiet. Returns whether there was anything.
+async fn read_until_quiet(listener: &mut Listener, counted: u32) -> Result<bool, Failure> {
+    let mut any = false;
     let give_up = Instant::now() + READ_WITHIN;
     let mut quiet_at = Instant::now() + first_within(counted);
     while let Ok(part) = timeout_at(quiet_at.min(give_up), listener.take_part()).await {
         part?;
+        any = true;
         quiet_at = Instant::now() + QUIET;
     }
-    Ok(listener.assembler.newest().cloned())
+    Ok(any)
 }
 
 /// Fast, and small enough: prices compress to about a third.
