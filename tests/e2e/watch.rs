@@ -92,3 +92,43 @@ fn refusals_are_named_and_the_rest_is_shown() -> Result<()> {
     assert!(said.contains("has a character other than"), "{said}");
     Ok(())
 }
+
+#[test]
+fn the_table_gives_the_terminal_back() -> Result<()> {
+    use std::io::{Read as _, Write as _};
+
+    let server = Tickwire::start(&DEMO)?;
+    // `script` gives it a terminal. Its own input is a pipe, through which a key comes once the table stands.
+    let line = format!(
+        "stty cols 100 rows 16; timeout --foreground 60 {} watch --url {} 'bench.#'",
+        Tickwire::program()?.display(),
+        server.http("")
+    );
+    let mut child = Command::new("script")
+        .args(["-qefc", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("the Debian package is `bsdutils`")?;
+    let mut stdout = child.stdout.take().context("stdout is piped")?;
+    let (mut screen, mut piece) = (String::new(), [0; 4_096]);
+    let mut read = |screen: &mut String| -> Result<bool> {
+        let length = stdout.read(&mut piece)?;
+        screen.push_str(&String::from_utf8_lossy(&piece[..length]));
+        Ok(length > 0)
+    };
+    while !(screen.contains("bench.S9") && screen.contains("LIVE") && screen.contains("1-10 of 10")) {
+        if !read(&mut screen)? {
+            bail!("ended before the table stood, after {} bytes", screen.len());
+        }
+    }
+    let mut stdin = child.stdin.take().context("stdin is piped")?;
+    stdin.write_all(b"q")?;
+    stdin.flush()?;
+    while read(&mut screen)? {}
+    let (enter, leave) = ("\x1b[?1049h", "\x1b[?1049l");
+    assert!(screen.find(enter) < screen.rfind(leave) && screen.contains(enter), "the alternate screen was entered and left");
+    assert!(screen.rfind("\x1b[?25l") < screen.rfind("\x1b[?25h"), "the cursor is shown again");
+    assert_eq!(ended(child)?.0, Some(0));
+    Ok(())
+}

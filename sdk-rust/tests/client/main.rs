@@ -3,6 +3,7 @@
 
 mod server;
 mod sse;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
