@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tickwire::Transport;
+use tickwire::publish::PublisherState;
 use tickwire::v1::FeedHealth::{Down, Live, Recovering, Stale};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::house::House;
+use super::house::{House, WITHIN};
 use super::oracle::{Feed, SYMBOLS};
 use super::view::{passed_through, wait_for_versions, wait_until};
 use super::{watch_sdk, watch_sse, watch_ws};
@@ -61,4 +62,25 @@ async fn a_mute_feed_is_stale_and_a_quiet_one_is_not() {
     let feed = Feed::start(&house.broker.url());
     wait_until(&mut view, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
     drop(feed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_blocks_publishers_is_shown_and_costs_nothing() {
+    let house = House::open().await;
+    let feed = Feed::start(&house.broker.url());
+    let mut view = watch_ws::watch(house.address, "stock.#", 0, true);
+    wait_until(&mut view, "the feed is live", |view| view.health.last() == Some(&Live) && !view.quotes.is_empty()).await;
+
+    // The memory alarm: publishers are told, consumers only meet silence.
+    house.broker.control(&["set_vm_memory_high_watermark", "0.000001"]).unwrap();
+    let mut states = feed.states();
+    timeout(WITHIN, states.wait_for(|state| matches!(state, PublisherState::Blocked(_)))).await.expect("the publisher is blocked").unwrap();
+    wait_until(&mut view, "the feed is stale", |view| view.health.last() == Some(&Stale)).await;
+    feed.narrow();
+
+    house.broker.control(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
+    wait_until(&mut view, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
+    let (last, _signs_of_life) = feed.end().await;
+    wait_for_versions(&mut view, "class 0", &last).await;
+    assert_eq!(view.borrow().connections, 1);
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tickwire::publish::Publisher;
+use tickwire::publish::{Publisher, PublisherState};
 use tickwire::v1::{Quote, Update, update::Body};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -46,6 +47,11 @@ impl Feed {
     /// From now on, half of the instruments say nothing more: what they said last has to arrive, and nothing makes up for it.
     pub(crate) fn narrow(&self) {
         self.narrowed.store(true, Ordering::Relaxed);
+    }
+
+    /// What the publisher is doing.
+    pub(crate) fn states(&self) -> watch::Receiver<PublisherState> {
+        self.publisher.states()
     }
 
     /// Stops changing prices, waits until everything is in the log, and returns the last version of every instrument. Signs of life go
