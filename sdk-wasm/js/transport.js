@@ -27,13 +27,9 @@ export class SocketTransport {
       if (typeof data === "string") this.#owner?.text(data);
       else this.#owner?.frame(new Uint8Array(data));
     };
-    // A failed connection says `error` and then `close`; the close tells more.
-    socket.onerror = () => {};
-    socket.onclose = ({ code }) => {
-      const owner = this.#owner;
-      this.#owner = undefined;
-      owner?.closed({ code });
-    };
+    socket.onclose = ({ code }) => this.#end({ code });
+    // A failed connection says `error` and then `close`, which tells more; one that a page's policy forbids says only `error`.
+    socket.onerror = () => setTimeout(() => this.#end({}), CLOSE_MS_MAX);
   }
 
   send(bytes) {
@@ -44,6 +40,12 @@ export class SocketTransport {
     this.#owner = undefined;
     // Scripts may give 1000 and 3000 to 4999 only.
     this.#socket.close(code >= 3000 ? code : 1000);
+  }
+
+  #end(end) {
+    const owner = this.#owner;
+    this.#owner = undefined;
+    owner?.closed(end);
   }
 }
 
@@ -128,5 +130,7 @@ async function refusal(response) {
   };
 }
 
+/** Milliseconds between the two events of a failed WebSocket. After that it counts as closed. */
+const CLOSE_MS_MAX = 500;
 /** Characters of one line of an event stream. A longer one ends the connection. */
 const LINE_CHARACTERS_MAX = 64 * 1024 * 1024;
