@@ -105,7 +105,7 @@ function showClock(card, now) {
   const half = score.period ? ` · ${["1st", "2nd"][score.period - 1] ?? `${score.period}th`} half` : "";
   const two = (number) => String(Math.floor(number)).padStart(2, "0");
   if (!running && score.clockS === 0) return setText(card.clock, "Not started");
-  if (!running && score.inPlay !== false && score.period === 1) return setText(card.clock, "Half time");
+  if (!running && score.period === 1 && score.clockS >= HALF_S) return setText(card.clock, "Half time");
   return setText(card.clock, `${two(seconds / 60)}:${two(seconds % 60)}${half}`);
 }
 
@@ -139,7 +139,7 @@ const SAYS = {
   CANCELLED: "Cancelled",
   SETTLED: "Settled",
   CLOSED: "Closed",
-  PRE_OPEN: "Opens before kick-off",
+  PRE_OPEN: "Before kick-off",
   AUCTION: "Auction",
   OPEN: "Match odds",
 };
@@ -149,5 +149,9 @@ function worst(...statuses) {
   const known = statuses.filter((status) => LOUDNESS.includes(status?.phase));
   if (known.length === 0) return ["OPEN", "Match odds"];
   const { phase, reason } = known.reduce((a, b) => (LOUDNESS.indexOf(b.phase) < LOUDNESS.indexOf(a.phase) ? b : a));
-  return [phase, reason && phase !== "OPEN" ? `${SAYS[phase]}: ${reason}` : SAYS[phase]];
+  const adds = reason && phase !== "OPEN" && reason.toUpperCase() !== phase;
+  return [phase, adds ? `${SAYS[phase]}: ${reason}` : SAYS[phase]];
 }
+
+/** Length of a half. */
+const HALF_S = 45 * 60;

@@ -61,9 +61,9 @@ export class WatchList {
   }
 
   select(symbol) {
-    this.#rows.get(this.#selected)?.element.setAttribute("aria-selected", "false");
+    this.#rows.get(this.#selected)?.element.setAttribute("aria-current", "false");
     this.#selected = symbol;
-    this.#rows.get(symbol)?.element.setAttribute("aria-selected", "true");
+    this.#rows.get(symbol)?.element.setAttribute("aria-current", "true");
     this.#onSelect(symbol);
   }
 
@@ -106,7 +106,7 @@ export class WatchList {
       parts.age,
     );
     element.dataset.symbol = symbol;
-    element.setAttribute("aria-selected", String(symbol === this.#selected));
+    element.setAttribute("aria-current", String(symbol === this.#selected));
     element.addEventListener("click", () => this.select(symbol));
     const row = { ...parts, element, phase, canvas, instrument, dirty: true, drawnAt: 0 };
     this.#rows.set(symbol, row);
