@@ -47,6 +47,8 @@ pub(crate) struct Door {
     pub(crate) leaving: CancellationToken,
     /// Sessions so far, for their names.
     pub(crate) sessions: AtomicU64,
+    /// Permits to tell somebody beyond the limit of one address why.
+    pub(crate) explanations: Arc<Semaphore>,
 }
 
 /// Binds the listener. Accepted sockets inherit its options.
@@ -91,6 +93,10 @@ impl Door {
 
     async fn greet(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let visitor = self.admission.visitor(peer.ip());
+        let explanation = visitor.is_err().then(|| self.explanations.clone().try_acquire_owned());
+        if matches!(explanation, Some(Err(_))) {
+            return;
+        }
         let mut bytes = Vec::new();
         let read = tokio::time::timeout(self.head_within, read_head(&mut socket, &mut bytes)).await;
         let head = match read {
@@ -273,6 +279,8 @@ const SSE_PATH: &str = "/v1/sse";
 const BACKLOG: i32 = 4_096;
 /// Connections whose first request is on its way: room for everyone who comes back at once after a restart. One more is dropped.
 const GREETINGS_MAX: usize = 16_384;
+/// Connections beyond the limit of their address that are told so. One more is dropped without a word, so that one address holds no more.
+pub(crate) const EXPLANATIONS_MAX: usize = 64;
 /// Pause after a failed accept.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Time for a refused client to read why. Then it is cut.

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use tickwire_core::engine::EngineConfig;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -63,6 +64,7 @@ impl Server {
             http: HttpSide::new(api),
             leaving: stop.clone(),
             sessions: AtomicU64::new(0),
+            explanations: Arc::new(Semaphore::new(accept::EXPLANATIONS_MAX)),
         };
         tokio::spawn(Arc::new(door).stay_open(listener, ended.clone()));
         info!(%address, shards = threads.len(), "listening");

@@ -1,19 +1,23 @@
 //! Server-sent events, as chunks of an HTTP/1.1 body.
 
+use std::io::Write as _;
+
 use tickwire_core::engine::{FrameKind, FrameRef};
 
 /// Appends one frame as an event.
 pub(super) fn push_event(out: &mut Vec<u8>, frame: FrameRef<'_>, chunked: bool) {
     let name = event_name(frame.kind);
+    // The token holds the name of the log, which comes from outside: it must not end the line.
+    let token = frame.token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
     let len = name.map_or(0, |name| "event: \n".len() + name.len())
-        + frame.token.map_or(0, |token| "id: \n".len() + token.len())
+        + token.map_or(0, |token| "id: \n".len() + token.len())
         + "data: \n\n".len()
         + frame.payload.len();
     begin_chunk(out, len, chunked);
     if let Some(name) = name {
         push_all(out, [b"event: ", name.as_bytes(), b"\n"]);
     }
-    if let Some(token) = frame.token {
+    if let Some(token) = token {
         push_all(out, [b"id: ", token.as_bytes(), b"\n"]);
     }
     push_all(out, [b"data: ", frame.payload, b"\n\n"]);
@@ -66,7 +70,8 @@ fn event_name(kind: FrameKind) -> Option<&'static str> {
 
 fn begin_chunk(out: &mut Vec<u8>, len: usize, chunked: bool) {
     if chunked {
-        out.extend_from_slice(format!("{len:x}\r\n").as_bytes());
+        // Writing to a Vec does not fail.
+        let _ = write!(out, "{len:x}\r\n");
     }
 }
 
@@ -93,5 +98,8 @@ mod tests {
         let mut plain = Vec::new();
         push_event(&mut plain, FrameRef { kind: FrameKind::Data, token: None, ..frame }, false);
         assert_eq!(plain, b"data: {\"cseq\":\"1\"}\n\n");
+        let mut hostile = Vec::new();
+        push_event(&mut hostile, FrameRef { kind: FrameKind::Data, token: Some("e\ndata: x"), ..frame }, false);
+        assert_eq!(hostile, plain);
     }
 }
