@@ -45,6 +45,8 @@ pub(super) struct Lane {
     left: Option<Moment>,
     /// The time of its entry in `timers` or `due`.
     scheduled: Option<Moment>,
+    /// The time that it was taken out for, until it speaks.
+    summoned: Option<Moment>,
 }
 
 /// One subscriber of a lane.
@@ -69,6 +71,7 @@ impl Lanes {
             ahead: Vec::new(),
             left: None,
             scheduled: None,
+            summoned: None,
         };
         if let Some(index) = self.free.pop() {
             self.slab[index as usize] = lane;
@@ -147,7 +150,7 @@ impl Lanes {
         let mut due = core::mem::take(&mut self.due);
         for index in due.drain(..) {
             let lane = &mut self.slab[index as usize];
-            lane.scheduled = None;
+            lane.summoned = lane.scheduled.take();
             if lane.subscribers.is_empty() {
                 self.free.push(index);
             } else if lane.has_news() {
@@ -197,7 +200,10 @@ impl Lane {
 
     /// Takes what there is to tell, at `now`. The trades stay until [`Lane::forget`], so that their buffer is used again.
     pub(super) fn speak(&mut self, now: Moment) -> Pending {
-        self.left = Some(now);
+        // The next interval counts from the time that was due, not from when the flush came to it: lateness must not add up, and lanes
+        // that are in step must stay in step.
+        let summoned = self.summoned.take();
+        self.left = summoned.filter(|due| self.class.forgives(now.since(*due))).or(Some(now));
         core::mem::take(&mut self.pending)
     }
 
@@ -238,3 +244,40 @@ impl Lane {
 
 /// Trades that a lane keeps between two records. The oldest beyond become a Gap.
 const LANE_TRADES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use tickwire_proto::image::{Image, Kind};
+    use tickwire_proto::v1;
+
+    use super::*;
+
+    #[test]
+    fn a_late_flush_delays_one_record_and_not_those_after_it() {
+        let mut lanes = Lanes::default();
+        let lane = lanes.open(InstrumentId(1), RateClass::granted(100, 0));
+        lanes.join(lane, Subscriber { slot: 0, trades: false }, None);
+        let body = v1::update::Body::Quote(v1::Quote { bid: Some(1), ..Default::default() });
+        let quote = v1::Update { body: Some(body), ..Default::default() };
+        let mut now = Moment::from_millis(5_030);
+        let mut dues = Vec::new();
+        for seq in 1..=12 {
+            let changed = Image::default().apply(&quote);
+            lanes.get_mut(lane).pending.add(Kind::Quote, &changed, None, seq);
+            lanes.schedule(now, lane);
+            let due = lanes.deadline().unwrap_or(now);
+            dues.push(due.as_micros());
+            // The poll of an operating system wakes up late, by up to a millisecond here.
+            now = due + Duration::from_micros(900);
+            let mut out = Vec::new();
+            lanes.take_due(now, &mut out);
+            assert_eq!(out, [lane]);
+            lanes.get_mut(lane).speak(now);
+        }
+        let steps: Vec<u64> = dues.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps[6..].iter().all(|step| *step == 100_000), "in step and on the beat: {steps:?}");
+        assert_eq!(dues[11] % 100_000, 0);
+    }
+}

@@ -42,13 +42,18 @@ impl RateClass {
         Moment::from_micros(beat.min(end.saturating_add(interval / BEAT_DRIFT)))
     }
 
+    /// Whether a record that left this late still counts as having left in time.
+    pub(super) fn forgives(self, late: Duration) -> bool {
+        late <= Duration::from_millis(u64::from(self.millis())) / BEAT_DRIFT as u32
+    }
+
     #[cfg(test)]
     fn interval(self) -> Duration {
         Duration::from_millis(u64::from(self.millis()))
     }
 }
 
-/// A busy lane is late by at most this part of its interval while it falls into step with the others.
+/// A busy lane is late by at most this part of its interval while it falls into step with the others, or because its flush came late.
 const BEAT_DRIFT: u64 = 8;
 
 /// At least one heartbeat in this time, also under load.
