@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use tickwire_proto::time::Moment;
-use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
+use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control};
 
 use crate::access::Authority;
 use crate::batch::{Batch, Entry};
@@ -131,7 +131,7 @@ impl Engine {
         self.now = now;
         for entry in &batch.entries {
             match entry {
-                Entry::Reset { epoch } => self.reset(epoch),
+                Entry::Reset { epoch } => self.reset(now, epoch),
                 Entry::Synced => self.sync(now),
                 Entry::Instrument(info) => self.announce(now, info),
                 Entry::Update(update) => self.update(now, update),
@@ -153,8 +153,8 @@ impl Engine {
         if let Some(goodbye) = self.draining {
             self.say_goodbye(slot, goodbye);
         } else if let Some((hello, subscribe)) = request {
-            self.greet(now, slot, &hello);
-            self.subscribe(now, slot, 0, subscribe);
+            self.obey(now, slot, 0, Command::Hello(hello));
+            self.obey(now, slot, 0, Command::Subscribe(subscribe));
         }
         self.rearm(slot);
     }

@@ -56,7 +56,8 @@ pub(super) struct Connection {
     /// Feeds changed and could not be told.
     pub(super) feeds_due: bool,
     pub(super) outbox: Option<Box<Outbox>>,
-    /// Subscribes and unsubscribes that came before the book was complete. At most [`HELD_MAX`].
+    /// Commands that came before they could be answered: before Welcome all of them, then subscribes and unsubscribes until the book
+    /// is complete. At most [`HELD_MAX`].
     pub(super) held: Vec<v1::ClientFrame>,
     /// Position of the resume token, for the first Subscribe.
     pub(super) resume: Option<Told>,
@@ -80,6 +81,8 @@ pub(super) struct Connection {
 pub(super) enum Phase {
     /// Waiting for Hello.
     Greeting { until: Moment },
+    /// Hello brought a resume token that cannot be judged before the log has a name: Hello and what follows it are in `held`.
+    Awaiting { until: Moment },
     /// Welcomed.
     Live,
 }
@@ -227,7 +230,7 @@ impl Connection {
         }
         let flow = match (self.phase, self.blocked) {
             (_, Some(since)) => since.max(self.progress) + stalled_max,
-            (Phase::Greeting { until }, None) => until,
+            (Phase::Greeting { until } | Phase::Awaiting { until }, None) => until,
             (Phase::Live, None) => (self.last_written + self.heartbeat).min(self.last_heartbeat + HEARTBEAT_WITHIN),
         };
         let expiry = self.expiry.map(|expiry| expiry.warn_at.map_or(expiry.at, |warn| warn.min(expiry.at)));
@@ -238,7 +241,8 @@ impl Connection {
 
 /// Patterns of one connection; each is tried on every new instrument. More are refused.
 pub(super) const PATTERNS_MAX: usize = 64;
-/// Commands of one connection that wait for the book. More are refused with RATE_LIMITED.
+/// Commands of one connection that wait. One more before Welcome, and Welcome is not held back any longer; one more before the book is
+/// complete is refused with RATE_LIMITED.
 pub(super) const HELD_MAX: usize = 16;
 /// Event overflows within [`OVERFLOWS_WITHIN`]: SLOW_CONSUMER.
 pub(super) const OVERFLOWS_MAX: usize = 3;

@@ -52,6 +52,7 @@ impl Engine {
             (Phase::Greeting { until }, _) if until <= now => {
                 return self.end(slot, ErrorCode::HelloTimeout, "no Hello came in time");
             }
+            (Phase::Awaiting { until }, _) if until <= now => return self.welcome_awaiting(now, slot),
             _ => {}
         }
         let mut expires_in = None;

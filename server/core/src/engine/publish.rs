@@ -19,13 +19,13 @@ use crate::batch::InstrumentId;
 
 impl Engine {
     /// A new life of the log, or the same log read again from a checkpoint.
-    pub(super) fn reset(&mut self, epoch: &str) {
+    pub(super) fn reset(&mut self, now: Moment, epoch: &str) {
         self.restarted |= self.synced;
         self.synced = false;
         if self.epoch != epoch {
-            // Subscribers hold images that no position of the new log can be compared with.
+            // Clients hold images that no position of the new log can be compared with.
             for (_, connection) in self.roster.iter_mut() {
-                connection.foreign = !connection.subscriptions.is_empty();
+                connection.foreign |= !connection.subscriptions.is_empty() || connection.resume.is_some();
                 connection.resume = None;
             }
         }
@@ -34,6 +34,9 @@ impl Engine {
         self.book.reset();
         self.lanes.forget_all();
         self.ring.clear();
+        for slot in self.roster.slots() {
+            self.welcome_awaiting(now, slot);
+        }
     }
 
     /// The book is complete: subscribers of an earlier life get images, held subscribes their answers.
@@ -50,13 +53,13 @@ impl Engine {
             if restarted {
                 self.start_over(slot);
             }
+            self.tell_foreign(slot);
             self.answer_held(now, slot);
         }
     }
 
     fn start_over(&mut self, slot: u32) {
         let Some(connection) = self.roster.get_mut(slot).filter(|connection| !connection.subscriptions.is_empty()) else { return };
-        let foreign = core::mem::take(&mut connection.foreign);
         let mut subscriptions = core::mem::take(&mut connection.subscriptions);
         for subscription in &mut subscriptions {
             subscription.told = false;
@@ -67,8 +70,11 @@ impl Engine {
         connection.subscriptions = subscriptions;
         self.dispatch.set_open(slot, false);
         self.dispatch.touch(slot);
-        if foreign {
-            // The client drops its positions: what follows may be numbered lower than what it holds.
+    }
+
+    /// The client drops its positions: what follows may be numbered lower than what it holds.
+    fn tell_foreign(&mut self, slot: u32) {
+        if self.roster.get_mut(slot).is_some_and(|connection| core::mem::take(&mut connection.foreign)) {
             self.tell(slot, error(0, ErrorCode::ResumeExpired, "the log was reset; images follow", None));
         }
     }

@@ -8,7 +8,7 @@ use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control};
 use tickwire_proto::wire::decode_client;
 
-use super::connection::{Expiry, HELD_MAX, Phase};
+use super::connection::{Connection, Expiry, HELD_MAX, Phase};
 use super::dispatch::error;
 use super::{Engine, RATE_CLASSES_MS, millis, token};
 use crate::access::Grant;
@@ -26,28 +26,41 @@ impl Engine {
             (_, None) => return self.end(slot, ErrorCode::BadMessage, "frame has no known command"),
             (Phase::Greeting { .. }, Some(Command::Hello(_))) => {}
             (Phase::Greeting { .. }, Some(_)) => return self.end(slot, ErrorCode::BadMessage, "the first frame has to be Hello"),
-            (Phase::Live, Some(Command::Hello(_))) => return self.end(slot, ErrorCode::BadMessage, "Hello came twice"),
-            (Phase::Live, Some(_)) => {}
+            (_, Some(Command::Hello(_))) => return self.end(slot, ErrorCode::BadMessage, "Hello came twice"),
+            (_, Some(_)) => {}
         }
         if !self.is_within_limits(now, slot, &frame) {
             return;
         }
-        match frame.command {
-            Some(Command::Hello(hello)) => self.greet(now, slot, &hello),
-            Some(Command::Subscribe(subscribe)) => self.subscribe(now, slot, request_id, subscribe),
-            Some(Command::Unsubscribe(unsubscribe)) => self.unsubscribe(now, slot, request_id, unsubscribe),
-            Some(Command::Configure(configure)) => self.configure(now, slot, request_id, configure),
-            Some(Command::Authenticate(authenticate)) => self.authenticate(now, slot, request_id, &authenticate.token),
-            Some(Command::Progress(_)) => {
+        if let Some(command) = frame.command {
+            self.obey(now, slot, request_id, command);
+        }
+    }
+
+    /// Does what a command asks for, or keeps it while Welcome is held back.
+    pub(super) fn obey(&mut self, now: Moment, slot: u32, request_id: u32, command: Command) {
+        let Some(connection) = self.roster.get_mut(slot).filter(|connection| connection.closing.is_none()) else { return };
+        if matches!(connection.phase, Phase::Awaiting { .. }) {
+            if connection.held.len() < HELD_MAX {
+                return connection.held.push(v1::ClientFrame { request_id, command: Some(command) });
+            }
+            self.welcome_awaiting(now, slot);
+        }
+        match command {
+            Command::Hello(hello) => self.greet(now, slot, hello),
+            Command::Subscribe(subscribe) => self.subscribe(now, slot, request_id, subscribe),
+            Command::Unsubscribe(unsubscribe) => self.unsubscribe(now, slot, request_id, unsubscribe),
+            Command::Configure(configure) => self.configure(now, slot, request_id, configure),
+            Command::Authenticate(authenticate) => self.authenticate(now, slot, request_id, &authenticate.token),
+            Command::Progress(_) => {
                 if let Some(connection) = self.roster.get_mut(slot) {
                     connection.progress = now;
                 }
             }
-            Some(Command::Ping(ping)) => {
+            Command::Ping(ping) => {
                 let pong = v1::Pong { nonce: ping.nonce, server_ts_us: self.unix_us(now) };
                 self.tell(slot, Control::Pong(pong));
             }
-            None => {}
         }
     }
 
@@ -74,8 +87,9 @@ impl Engine {
         false
     }
 
-    /// Answers Hello: who is it, and what may it do.
-    pub(super) fn greet(&mut self, now: Moment, slot: u32, hello: &v1::Hello) {
+    /// Answers Hello: who is it, and what may it do. A resume token waits until it can be judged: a client whose token counted as foreign
+    /// only because the node had just started would be told of losses that never were.
+    fn greet(&mut self, now: Moment, slot: u32, hello: v1::Hello) {
         if hello.protocol != PROTOCOL {
             return self.end(slot, ErrorCode::Unsupported, &format!("protocol {} is not supported, {PROTOCOL} is", hello.protocol));
         }
@@ -92,6 +106,28 @@ impl Engine {
         if !self.adopt(now, slot, grant) {
             return self.end(slot, ErrorCode::AuthExpired, refusal(ErrorCode::AuthExpired));
         }
+        let Some(connection) = self.roster.get_mut(slot).filter(|_| self.epoch.is_empty() && hello.resume.is_some()) else {
+            return self.welcome(now, slot, &hello);
+        };
+        connection.phase = Phase::Awaiting { until: now + EPOCH_WITHIN };
+        connection.held.push(v1::ClientFrame { request_id: 0, command: Some(Command::Hello(hello)) });
+    }
+
+    /// Says the Welcome that was held back, then obeys what came meanwhile.
+    pub(super) fn welcome_awaiting(&mut self, now: Moment, slot: u32) {
+        let waits = |connection: &&mut Connection| matches!(connection.phase, Phase::Awaiting { .. }) && connection.closing.is_none();
+        let Some(connection) = self.roster.get_mut(slot).filter(waits) else { return };
+        for frame in core::mem::take(&mut connection.held) {
+            match frame.command {
+                Some(Command::Hello(hello)) => self.welcome(now, slot, &hello),
+                Some(command) => self.obey(now, slot, frame.request_id, command),
+                None => {}
+            }
+        }
+        self.rearm(slot);
+    }
+
+    fn welcome(&mut self, now: Moment, slot: u32, hello: &v1::Hello) {
         let position = hello.resume.as_deref().and_then(|text| token::read(text, &self.epoch));
         let resume = match (&hello.resume, position) {
             (None, _) => v1::Resume::Fresh,
@@ -237,6 +273,8 @@ fn refusal(code: ErrorCode) -> &'static str {
 
 /// The version of the protocol that this engine speaks.
 const PROTOCOL: u32 = 1;
+/// Welcome waits this long at most for the log to have a name: half of what clients wait for it. Then the token counts as foreign.
+const EPOCH_WITHIN: Duration = Duration::from_secs(5);
 /// Shortest and longest heartbeat that may be asked for.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(500);
 /// See [`HEARTBEAT_MIN`].

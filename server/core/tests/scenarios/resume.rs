@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 
-use crate::check;
+use crate::world::{self, World};
+use crate::{check, check_in};
 
 #[test]
 fn only_what_changed_since_the_token_gets_an_image() {
@@ -204,6 +205,120 @@ fn an_image_of_a_checkpoint_may_stand_for_an_event() {
             0 b: info stock.B | quote stock.A #10 bid=1 IMAGE | status stock.A #10 HALTED IMAGE
             0 b: complete
             0 b: heartbeat log:10
+        "#]],
+    );
+}
+
+#[test]
+fn a_token_is_judged_when_the_log_has_a_name() {
+    check_in(
+        World::unsynced(world::config()),
+        "
+            open a resume=log:2; sub a stock.A@0; ping a 1
+            sse b stock.A conflate=0 resume=log:2
+            open c resume=old:2; configure c conflate=100; sub c stock.A
+            open d; sub d stock.A@0
+            wait 1000
+            reset log
+            new stock.A; quote stock.A 2 bid=1; status stock.A 3 HALTED
+            synced
+            quote stock.A 4 bid=2",
+        expect![[r#"
+            0 d: welcome FRESH heartbeat=5000
+            1000 a: welcome RESUMED heartbeat=5000
+            1000 a: pong 1
+            1000 b: welcome RESUMED heartbeat=5000
+            1000 c: welcome IMAGES heartbeat=5000
+            1000 c: ok conflate=100
+            1000 a: ack stock.A@0 images=2
+            1000 a: info stock.A | status stock.A #3 HALTED EVENT | quote stock.A #3 bid=1 IMAGE | status stock.A #3 HALTED IMAGE
+            1000 a: complete
+            1000 a: heartbeat log:3
+            1000 b: ack stock.A@0 images=2
+            1000 b: info stock.A | status stock.A #3 HALTED EVENT | quote stock.A #3 bid=1 IMAGE | status stock.A #3 HALTED IMAGE
+            1000 b: complete
+            1000 b: heartbeat log:3
+            1000 c: ack stock.A@100 images=2
+            1000 c: info stock.A | quote stock.A #3 bid=1 IMAGE | status stock.A #3 HALTED IMAGE
+            1000 c: complete
+            1000 c: heartbeat log:3
+            1000 d: ack stock.A@0 images=2
+            1000 d: info stock.A | quote stock.A #3 bid=1 IMAGE | status stock.A #3 HALTED IMAGE
+            1000 d: complete
+            1000 d: heartbeat log:3
+            1000 a: quote stock.A #4 bid=2
+            1000 b: quote stock.A #4 bid=2
+            1000 d: quote stock.A #4 bid=2
+            1000 c: quote stock.A #4 bid=2
+        "#]],
+    );
+}
+
+#[test]
+fn welcome_is_not_held_back_for_ever() {
+    check_in(
+        World::unsynced(world::config()),
+        "
+            open a heartbeat=500 resume=log:2; sub a stock.A@0
+            wait 5600
+            reset log; new stock.A; quote stock.A 2 bid=1; synced",
+        expect![[r#"
+            5000 a: welcome IMAGES heartbeat=500
+            5500 a: heartbeat -
+            5600 a: ack stock.A@0 images=1
+            5600 a: info stock.A | quote stock.A #2 bid=1 IMAGE
+            5600 a: complete
+            5600 a: heartbeat log:2
+        "#]],
+    );
+}
+
+#[test]
+fn welcome_is_not_held_back_for_more_commands_than_are_kept() {
+    check_in(
+        World::unsynced(world::config()),
+        "
+            open a resume=log:2; ping a 1; ping a 2; ping a 3; ping a 4; ping a 5; ping a 6; ping a 7; ping a 8; ping a 9; ping a 10; ping a 11; ping a 12; ping a 13; ping a 14; ping a 15
+            ping a 16; hello a",
+        expect![[r#"
+            0 a: welcome IMAGES heartbeat=5000
+            0 a: pong 1
+            0 a: pong 2
+            0 a: pong 3
+            0 a: pong 4
+            0 a: pong 5
+            0 a: pong 6
+            0 a: pong 7
+            0 a: pong 8
+            0 a: pong 9
+            0 a: pong 10
+            0 a: pong 11
+            0 a: pong 12
+            0 a: pong 13
+            0 a: pong 14
+            0 a: pong 15
+            0 a: pong 16
+            0 a: error BAD_MESSAGE: Hello came twice
+            0 a: close BAD_MESSAGE (Hello came twice)
+        "#]],
+    );
+}
+
+#[test]
+fn a_token_of_a_log_that_is_replaced_while_it_is_read_is_taken_back() {
+    check_in(
+        World::unsynced(world::config()),
+        "
+            reset log; new stock.A; quote stock.A 9 bid=1
+            open a resume=log:8; sub a stock.A@0
+            reset next; quote stock.A 3 bid=2; synced",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: error RESUME_EXPIRED: the log was reset; images follow
+            0 a: ack stock.A@0 images=1
+            0 a: info stock.A | quote stock.A #3 bid=2 IMAGE
+            0 a: complete
+            0 a: heartbeat next:3
         "#]],
     );
 }
