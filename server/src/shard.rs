@@ -214,8 +214,8 @@ impl Handle {
 pub struct BookImages {
     /// Newest position applied.
     pub seq: u64,
-    /// Instruments with one image per body kind.
-    pub instruments: Vec<(v1::InstrumentInfo, Vec<v1::Update>)>,
+    /// Instruments with one image per body kind. Whether their scales were announced is for the intake to add.
+    pub instruments: Vec<v1::CheckpointInstrument>,
 }
 
 /// The life of a shard's thread. A panic ends the process: a node without one of its shards must not look alive.

@@ -195,11 +195,10 @@ impl World {
 
     /// The book of the node, as it comes back from parts that were written and read.
     fn checkpoint(&self) -> v1::Checkpoint {
-        let mut instruments = Vec::new();
-        self.engine.images(&mut |info, images| {
-            let announced = self.intake.is_announced(InstrumentId(info.id));
-            instruments.push(v1::CheckpointInstrument { info: Some(info.clone()), images: images.to_vec(), announced });
-        });
+        let mut instruments = self.engine.checkpoint();
+        for kept in &mut instruments {
+            kept.announced = kept.info.as_ref().is_some_and(|info| self.intake.is_announced(InstrumentId(info.id)));
+        }
         // Ids belong to a node: another order gives other ids.
         instruments.reverse();
         let mut assembler = checkpoint::Assembler::new();

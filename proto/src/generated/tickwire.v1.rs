@@ -525,6 +525,19 @@ pub struct CheckpointInstrument {
     /// Whether the scales were announced by the feed (true) or inferred from its values (false).
     #[prost(bool, tag = "3")]
     pub announced: bool,
+    /// What is known of its events, which the images stand for. Absent: any of them may stand for an event.
+    #[prost(message, optional, tag = "4")]
+    pub events: ::core::option::Option<EventPositions>,
+}
+/// Positions of the newest events of an instrument. Absent: it had none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventPositions {
+    /// Newest update that was not conflated, single trades apart.
+    #[prost(uint64, optional, tag = "1")]
+    pub event_seq: ::core::option::Option<u64>,
+    /// Newest single trade.
+    #[prost(uint64, optional, tag = "2")]
+    pub trade_seq: ::core::option::Option<u64>,
 }
 // ---- client to server -------------------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,13 @@ pub enum Entry {
     Instrument(v1::InstrumentInfo),
     /// A validated update: `id`, `seq` and `ts_event_us` are set, the body is there, `symbol` is empty.
     Update(v1::Update),
+    /// The images of an instrument, just restored from a checkpoint, stand for no newer events than these.
+    Events {
+        /// The instrument.
+        id: InstrumentId,
+        /// Its newest events.
+        newest: v1::EventPositions,
+    },
     /// Events of every instrument may be missing between two positions: the log was truncated while nobody listened.
     Gap {
         /// Last position applied.

@@ -42,7 +42,7 @@ mod token;
 pub use config::{EngineConfig, EngineStats, FRAME_RECORDS_MAX, RATE_CLASSES_MS};
 pub use sink::{Arrival, ConnectionKey, FrameKind, FrameRef, Sink, Written};
 
-use book::Book;
+use book::{Book, Instrument};
 use connection::Connection;
 use dispatch::{Dispatch, Record, error};
 use events::EventRing;
@@ -135,6 +135,7 @@ impl Engine {
                 Entry::Synced => self.sync(now),
                 Entry::Instrument(info) => self.announce(now, info),
                 Entry::Update(update) => self.update(now, update),
+                Entry::Events { id, newest } => self.note_events(*id, *newest),
                 Entry::Gap { from, to } => self.lose(*from, *to),
                 Entry::Feed(state) => self.tell_feed(now, state),
                 Entry::Position(seq) => self.position = self.position.max(Some(*seq)),
@@ -239,7 +240,18 @@ impl Engine {
         EngineStats { connections: self.roster.len() as u64, lanes: self.lanes.live, seq: self.position.unwrap_or(0), ..self.stats }
     }
 
-    /// Every instrument with its images, for checkpoints and `/v1/instruments`, in the order of ids.
+    /// The whole book, in the order of ids. Whether scales were announced is for the intake to add.
+    pub fn checkpoint(&self) -> Vec<v1::CheckpointInstrument> {
+        let kept = |instrument: &Instrument| {
+            let mut images = Vec::new();
+            instrument.images(&mut images);
+            let events = v1::EventPositions { event_seq: instrument.event_seq, trade_seq: instrument.trade_seq };
+            v1::CheckpointInstrument { info: Some(instrument.info.clone()), images, announced: false, events: Some(events) }
+        };
+        self.book.iter().map(kept).collect()
+    }
+
+    /// Every instrument with its images, in the order of ids.
     pub fn images(&self, visit: &mut dyn FnMut(&v1::InstrumentInfo, &[v1::Update])) {
         let mut images = Vec::new();
         for instrument in self.book.iter() {

@@ -294,6 +294,7 @@ impl Intake {
                 batch.entries.push(Entry::Update(image));
             }
         }
+        batch.entries.extend(kept.events.map(|newest| Entry::Events { id: InstrumentId(instrument.info.id), newest }));
         Ok(())
     }
 

@@ -155,9 +155,9 @@ impl Feeder {
             debug!(seq, book = book.seq, "no checkpoint: the book is at another position");
             return;
         }
-        let instruments = book.instruments.into_iter().map(|(info, images)| {
-            let announced = self.intake.is_announced(InstrumentId(info.id));
-            CheckpointInstrument { info: Some(info), images, announced }
+        let instruments = book.instruments.into_iter().map(|kept| {
+            let announced = kept.info.as_ref().is_some_and(|info| self.intake.is_announced(InstrumentId(info.id)));
+            CheckpointInstrument { announced, ..kept }
         });
         source.keep(checkpoint::build(&self.epoch, seq, body_hash, self.clock.unix_us(), instruments));
     }

@@ -144,9 +144,7 @@ impl Reactor {
     }
 
     fn images(&self) -> BookImages {
-        let mut instruments = Vec::new();
-        self.engine.images(&mut |info, updates| instruments.push((info.clone(), updates.to_vec())));
-        BookImages { seq: self.engine.stats().seq, instruments }
+        BookImages { seq: self.engine.stats().seq, instruments: self.engine.checkpoint() }
     }
 
     fn instruments(&self, page: &InstrumentPage) -> (Vec<v1::InstrumentInfo>, bool) {

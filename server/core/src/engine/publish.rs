@@ -167,12 +167,22 @@ impl Engine {
         if nature == Nature::Trade {
             instrument.trade_seq = Some(update.seq);
         } else if update.flags & UpdateFlag::Image as u32 != 0 {
-            // An image of a checkpoint may stand for events that are not known here.
-            instrument.event_seq = Some(update.seq);
+            // An image of a checkpoint may stand for events that are not known here, unless the checkpoint says more.
+            (instrument.event_seq, instrument.trade_seq) = (Some(update.seq), Some(update.seq));
             self.ring.raise_floor(update.seq);
         } else if nature == Nature::Event {
             instrument.event_seq = Some(update.seq);
             self.ring.push(Event::new(&as_event(update), instrument.naming(), false));
+        }
+    }
+
+    /// The images of an instrument stand for these events at most. None of them is known here, so they are missing for those who come
+    /// back with an older token; whoever has a newer one has missed nothing.
+    pub(super) fn note_events(&mut self, id: InstrumentId, newest: v1::EventPositions) {
+        let Some(instrument) = self.book.get_mut(id).filter(|_| !self.synced) else { return };
+        (instrument.event_seq, instrument.trade_seq) = (newest.event_seq, newest.trade_seq);
+        if let Some(seq) = newest.event_seq {
+            self.ring.raise_floor(seq);
         }
     }
 

@@ -297,6 +297,7 @@ impl Story {
             info: Some(instrument.info.clone()),
             images: instrument.scaled_bodies().map(|body| instrument.image_of(body, instrument.info.id.into())).collect(),
             announced: instrument.announced,
+            events: None,
         });
         crate::checkpoint::build("4711", self.seq, 0, 0, instruments).remove(0)
     }

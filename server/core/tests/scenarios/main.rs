@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `new SYMBOL [price_scale=2]` | an instrument is announced (again) |
 //! | `quote SYMBOL SEQ bid=1 last=2 clear=3 image event` | an update; alike `status`, `score`, `odds`, `bar`, `trade` |
+//! | `events SYMBOL event=5 trade=7` | the images before it, of a checkpoint, stand for no newer events |
 //! | `feed NAME LIVE`, `position SEQ`, `lost FROM TO`, `reset EPOCH`, `synced` | other entries of a batch |
 //! | `attach A [json] [token=T]`, `hello A conflate=100 heartbeat=1000 resume=log:7 token=T`, `open A …` for both | a client comes |
 //! | `sse A SYMBOL… conflate=100 resume=log:7` | a one-way client comes |

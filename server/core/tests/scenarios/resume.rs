@@ -322,3 +322,36 @@ fn a_token_of_a_log_that_is_replaced_while_it_is_read_is_taken_back() {
         "#]],
     );
 }
+
+#[test]
+fn a_checkpoint_says_which_events_its_images_stand_for() {
+    check(
+        "
+            reset log
+            new stock.A; quote stock.A 8 bid=1 image; status stock.A 8 HALTED image; events stock.A event=6 trade=7
+            new stock.B; quote stock.B 9 bid=1 image; events stock.B
+            position 9; synced
+            open a resume=log:5; sub a stock.*@0+trades
+            open b resume=log:6; sub b stock.*@0+trades
+            open c resume=log:7; sub c stock.*@0+trades",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.*@0x2 images=3
+            0 a: info stock.A | gap stock.A 5..8
+            0 a: info stock.B | quote stock.A #8 bid=1 IMAGE | status stock.A #8 HALTED IMAGE | quote stock.B #9 bid=1 IMAGE
+            0 a: complete
+            0 a: heartbeat log:9
+            0 b: welcome RESUMED heartbeat=5000
+            0 b: ack stock.*@0x2 images=3
+            0 b: info stock.A | gap stock.A 6..8
+            0 b: info stock.B | quote stock.A #8 bid=1 IMAGE | status stock.A #8 HALTED IMAGE | quote stock.B #9 bid=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:9
+            0 c: welcome RESUMED heartbeat=5000
+            0 c: ack stock.*@0x2 images=3
+            0 c: info stock.A | info stock.B | quote stock.A #8 bid=1 IMAGE | status stock.A #8 HALTED IMAGE | quote stock.B #9 bid=1 IMAGE
+            0 c: complete
+            0 c: heartbeat log:9
+        "#]],
+    );
+}

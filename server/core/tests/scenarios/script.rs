@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tickwire_core::Entry;
+use tickwire_core::{Entry, InstrumentId};
 use tickwire_proto::Pattern;
 use tickwire_proto::v1::{self, FeedHealth, TradingPhase, UpdateFlag, client_frame::Command, subscribe_item::Target, update::Body};
 use tickwire_proto::wire::Encoding;
@@ -125,6 +125,10 @@ fn entry(world: &mut World, verb: &str, rest: &[&str]) -> Option<Entry> {
         ("reset", [epoch]) => Entry::Reset { epoch: epoch.to_string() },
         ("lost", [from, to]) => Entry::Gap { from: from.parse().expect("a position"), to: to.parse().expect("a position") },
         ("position", [seq]) => Entry::Position(seq.parse().expect("a position")),
+        ("events", [symbol, positions @ ..]) => {
+            let newest = v1::EventPositions { event_seq: option(positions, "event"), trade_seq: option(positions, "trade") };
+            Entry::Events { id: InstrumentId(world.id(symbol)), newest }
+        }
         ("feed", [feed, health]) => {
             let health = FeedHealth::from_str_name(health).expect("a health") as i32;
             Entry::Feed(v1::FeedState { feed: feed.to_string(), health, ..Default::default() })
