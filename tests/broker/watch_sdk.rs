@@ -27,8 +27,6 @@ pub(crate) fn watch(address: SocketAddr, pattern: &'static str, transport: Trans
                             view.quote(instrument.symbol.as_str(), quote, prove);
                         }
                     }),
-                    // A server that starts from a checkpoint knows no events before it: to say so is honest.
-                    Change::Gap { .. } => {}
                     other => view.send_modify(|view| view.faults.push(format!("{other:?}"))),
                 },
                 event = events.next() => match event.unwrap() {
