@@ -2,7 +2,9 @@
 
 mod bench;
 mod codegen;
+mod coverage;
 mod demo;
+mod fuzz;
 mod setup;
 mod test;
 mod wasm;
@@ -32,6 +34,10 @@ enum Task {
     /// Measure, and print the figures.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Look for inputs that break a promise, with cargo-fuzz if a nightly compiler is there.
+    Fuzz(fuzz::Fuzz),
+    /// Show which lines of the pure crates the tests run.
+    Coverage(coverage::Coverage),
     /// Generate Rust code from the schema (`--check`: only say whether it has drifted).
     Codegen {
         /// Change nothing; fail when a committed file has drifted.
@@ -48,6 +54,8 @@ fn main() -> Result<()> {
         Task::Demo(demo) => demo.run(&root),
         Task::Test { quick } => test::run(&root, quick),
         Task::Bench(bench) => bench.run(&root),
+        Task::Fuzz(fuzz) => fuzz.run(&root),
+        Task::Coverage(coverage) => coverage.run(&root),
         Task::Codegen { check: true } => codegen::check(&root),
         Task::Codegen { check: false } => codegen::run(&root),
         Task::Wasm => wasm::build(&root),

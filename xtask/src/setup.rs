@@ -70,6 +70,22 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
 }
 
+/// Installs a cargo command from crates.io if it is missing, after saying so.
+///
+/// # Errors
+/// It does not build; the text says what to run by hand.
+pub(crate) fn ensure_cargo(program: &str) -> Result<()> {
+    if on_path(program) {
+        return Ok(());
+    }
+    crate::say(&format!("installing from crates.io: {program}"));
+    let status = Command::new("cargo").args(["install", "--locked", program]).status().context("cargo does not start")?;
+    if !status.success() {
+        bail!("{program} does not install: try `cargo install --locked {program}` by hand");
+    }
+    Ok(())
+}
+
 impl Need {
     /// Whether it is there already.
     pub(crate) fn is_met(&self) -> bool {

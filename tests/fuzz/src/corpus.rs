@@ -1,0 +1,140 @@
+//! What each target starts from: the golden vectors as they are now, and what fuzzing has found worth keeping, one input in hexadecimal
+//! on each line of `corpus/<target>.hex`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// Every input of a target: vectors first.
+///
+/// # Errors
+/// A file is not there or malformed.
+pub fn load(target: &str) -> Result<Vec<Vec<u8>>> {
+    let mut inputs = seeds(target)?;
+    inputs.extend(kept(target)?);
+    Ok(inputs)
+}
+
+/// What is kept in the repository.
+///
+/// # Errors
+/// The file is malformed. One that is not there is empty.
+pub fn kept(target: &str) -> Result<Vec<Vec<u8>>> {
+    let path = path(target);
+    let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+    text.lines().map(|line| unhex(line).with_context(|| format!("{} holds a line that is not hexadecimal", path.display()))).collect()
+}
+
+/// Writes every input of a target into a folder, a file each, as libFuzzer wants them.
+///
+/// # Errors
+/// The folder takes no files.
+pub fn unpack(target: &str, folder: &Path) -> Result<usize> {
+    fs::create_dir_all(folder)?;
+    let inputs = load(target)?;
+    for (n, input) in inputs.iter().enumerate() {
+        fs::write(folder.join(format!("kept-{n:04}")), input)?;
+    }
+    Ok(inputs.len())
+}
+
+/// Keeps the shortest inputs of a folder, up to [`KEPT_BYTES_MAX`], instead of what was kept before.
+///
+/// # Errors
+/// The folder cannot be read, or the corpus not written.
+pub fn pack(target: &str, folder: &Path) -> Result<usize> {
+    let mut inputs = fs::read_dir(folder)?.map(|entry| Ok(fs::read(entry?.path())?)).collect::<Result<Vec<_>>>()?;
+    inputs.sort_unstable_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+    inputs.dedup();
+    let mut room = KEPT_BYTES_MAX;
+    let lines: Vec<String> = inputs
+        .iter()
+        .filter(|input| !input.is_empty())
+        .map_while(|input| {
+            room = room.checked_sub(2 * input.len() + 1)?;
+            Some(hex(input) + "\n")
+        })
+        .collect();
+    fs::write(path(target), lines.concat())?;
+    Ok(lines.len())
+}
+
+/// The golden vectors that a target can read.
+fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
+    Ok(match target {
+        "decode_client" => both_encodings(&cases("client.json")?),
+        "decode_server" => both_encodings(&cases("server.json")?),
+        "images" => cases("server.json")?.into_iter().map(|case| case.protobuf).collect(),
+        "intake" => cases("feed.json")?
+            .into_iter()
+            // No routing key of its own: stock.A; the content type in words; the rest is the body.
+            .flat_map(|case| [(2, case.protobuf), (1, case.json)])
+            .map(|(content_type, body)| [&[0, 0, content_type, 1][..], &body].concat())
+            .collect(),
+        "event_stream" => cases("server.json")?
+            .into_iter()
+            .map(|case| [&b"\x07id: e1:7\nevent: message\r\ndata: "[..], &case.json, b"\n\n"].concat())
+            .collect(),
+        "websocket" => cases("client.json")?
+            .into_iter()
+            .map(|case| [&[3][..], &masked(0x82, &case.protobuf), &masked(0x81, &case.json)].concat())
+            .collect(),
+        "config" => vec![fs::read(root().join("docs/configuration.md"))?],
+        _ => Vec::new(),
+    })
+}
+
+struct Case {
+    protobuf: Vec<u8>,
+    json: Vec<u8>,
+}
+
+fn cases(file: &str) -> Result<Vec<Case>> {
+    let text = fs::read(root().join("proto/vectors").join(file)).with_context(|| format!("proto/vectors/{file}"))?;
+    let file: Value = serde_json::from_slice(&text)?;
+    let cases = file["cases"].as_array().context("vectors have cases")?;
+    cases
+        .iter()
+        .map(|case| {
+            let protobuf = unhex(case["protobuf"].as_str().context("a case has protobuf")?)?;
+            Ok(Case { protobuf, json: serde_json::to_vec(&case["json"])? })
+        })
+        .collect()
+}
+
+fn both_encodings(cases: &[Case]) -> Vec<Vec<u8>> {
+    cases.iter().flat_map(|case| [[b"0", &case.protobuf[..]].concat(), [b"1", &case.json[..]].concat()]).collect()
+}
+
+/// A short frame as clients send it, masked with zeros.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let len = payload.len() as u16;
+    let head = if len < 126 { vec![first, 0x80 | len as u8] } else { [&[first, 0xFE][..], &len.to_be_bytes()].concat() };
+    [&head[..], &[0; 4], payload].concat()
+}
+
+fn path(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target).with_extension("hex")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// An input as it stands in a corpus.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The input that such a line stands for.
+fn unhex(text: &str) -> Result<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        bail!("an odd number of digits");
+    }
+    (0..text.len()).step_by(2).map(|at| Ok(u8::from_str_radix(&text[at..at + 2], 16)?)).collect()
+}
+
+/// Bytes of one target's file. Longer inputs beyond are left out.
+const KEPT_BYTES_MAX: usize = 24 * 1_024;
