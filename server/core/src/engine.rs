@@ -10,13 +10,14 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control};
 
-use crate::access::Authority;
+use crate::access::{Authority, Grant};
 use crate::batch::{Batch, Entry};
 
 mod book;
@@ -54,6 +55,8 @@ use timers::Timers;
 pub struct Engine {
     config: EngineConfig,
     authority: Box<dyn Authority + Send>,
+    /// The newest grant, for connections that are given an equal one.
+    grant: Option<Arc<Grant>>,
     book: Book,
     lanes: Lanes,
     ring: EventRing,
@@ -103,6 +106,7 @@ impl Engine {
             ring: EventRing::new(config.events_kept),
             config,
             authority,
+            grant: None,
             book: Book::default(),
             lanes: Lanes::default(),
             roster: Roster::default(),
@@ -299,7 +303,7 @@ fn end(connection: &mut Connection, dispatch: &mut Dispatch, slot: u32, code: Er
     if connection.closing.is_some() {
         return;
     }
-    connection.closing = Some((code, text.to_string().into_boxed_str()));
+    connection.closing = Some(Box::new((code, text.to_string().into_boxed_str())));
     connection.outbox = None;
     dispatch.set_open(slot, false);
     dispatch.push_control(slot, last);

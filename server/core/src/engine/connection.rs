@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -22,17 +23,18 @@ use crate::batch::InstrumentId;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) key: ConnectionKey,
-    pub(super) session: Box<str>,
     pub(super) encoding: Encoding,
     pub(super) phase: Phase,
-    pub(super) grant: Option<Box<Grant>>,
+    /// Shared by all that were given an equal one in a row, such as anonymous clients.
+    pub(super) grant: Option<Arc<Grant>>,
     /// By instrument id. At most the smaller of the server's and the grant's limit.
     pub(super) subscriptions: Vec<Subscription>,
     /// At most [`PATTERNS_MAX`].
     pub(super) patterns: Vec<PatternWant>,
-    /// Rate of what named none, milliseconds as asked for.
-    pub(super) conflate_ms: u32,
-    pub(super) heartbeat: Duration,
+    /// Rate of what named none, as asked for.
+    pub(super) rate: RateClass,
+    /// Milliseconds; at most 30,000.
+    pub(super) heartbeat_ms: u16,
     pub(super) paused: bool,
     pub(super) cseq: u64,
     pub(super) last_written: Moment,
@@ -51,16 +53,10 @@ pub(super) struct Connection {
     pub(super) slow: bool,
     /// Told to be slow, but all is well since then.
     pub(super) well: Option<Moment>,
-    /// When events did not fit lately. At most [`OVERFLOWS_MAX`].
-    pub(super) overflows: Vec<Moment>,
     /// Feeds changed and could not be told.
     pub(super) feeds_due: bool,
     pub(super) outbox: Option<Box<Outbox>>,
-    /// Commands that came before they could be answered: before Welcome all of them, then subscribes and unsubscribes until the book
-    /// is complete. At most [`HELD_MAX`].
-    pub(super) held: Vec<v1::ClientFrame>,
-    /// Position of the resume token, for the first Subscribe.
-    pub(super) resume: Option<Told>,
+    rare: Option<Box<Rare>>,
     /// The client may hold images of another life of the log.
     pub(super) foreign: bool,
     pub(super) commands: Bucket,
@@ -69,11 +65,25 @@ pub(super) struct Connection {
     pub(super) refusals: u32,
     /// Was told that an instrument did not fit into a pattern.
     pub(super) crowded: bool,
-    pub(super) expiry: Option<Expiry>,
+    pub(super) expiry: Option<Box<Expiry>>,
     /// The last frame is listed; close after it.
-    pub(super) closing: Option<(ErrorCode, Box<str>)>,
+    pub(super) closing: Option<Box<(ErrorCode, Box<str>)>>,
     /// What its timer is set to.
     pub(super) armed: Option<Moment>,
+}
+
+/// What a connection has at its beginning, or in trouble.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// For Welcome.
+    pub(super) session: Box<str>,
+    /// Commands that came before they could be answered: before Welcome all of them, then subscribes and unsubscribes until the book
+    /// is complete. At most [`HELD_MAX`].
+    pub(super) held: Vec<v1::ClientFrame>,
+    /// Position of the resume token, for the first Subscribe.
+    pub(super) resume: Option<Told>,
+    /// When events did not fit lately. At most [`OVERFLOWS_MAX`].
+    pub(super) overflows: Vec<Moment>,
 }
 
 /// How far the session has come.
@@ -88,7 +98,7 @@ pub(super) enum Phase {
 }
 
 /// When the grant ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Expiry {
     pub(super) at: Moment,
     /// When to say so; `None` once said.
@@ -99,21 +109,19 @@ pub(super) struct Expiry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscription {
     pub(super) instrument: InstrumentId,
-    pub(super) lane: u32,
-    /// Where it stands among the subscribers of the lane.
+    /// Where it stands among the subscribers of its lane: the one of its instrument at its rate. [`UNPLACED`] at first.
     pub(super) position: u32,
     /// Named by symbol, with this rate and trades; otherwise it comes by a pattern.
     pub(super) named: Option<Named>,
     pub(super) class: RateClass,
-    pub(super) trades: bool,
-    /// Its info has been sent.
-    pub(super) told: bool,
+    /// [`TRADES`] and [`TOLD`].
+    marks: u8,
 }
 
-/// What was asked for with a symbol.
+/// What was asked for with a symbol. No rate: that of the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Named {
-    pub(super) conflate_ms: Option<u16>,
+    pub(super) rate: Option<RateClass>,
     pub(super) trades: bool,
 }
 
@@ -121,22 +129,61 @@ pub(super) struct Named {
 #[derive(Clone, Debug)]
 pub(super) struct PatternWant {
     pub(super) pattern: Pattern,
-    pub(super) conflate_ms: Option<u16>,
+    pub(super) rate: Option<RateClass>,
     pub(super) trades: bool,
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.session.is_empty() && self.held.is_empty() && self.resume.is_none() && self.overflows.is_empty()
+    }
+}
+
+impl Subscription {
+    /// Not in a lane yet.
+    pub(super) fn new(instrument: InstrumentId, named: Option<Named>) -> Self {
+        Self { instrument, position: UNPLACED, named, class: RateClass::granted(0, 0), marks: 0 }
+    }
+
+    /// In the lane of another rate.
+    pub(super) fn place(&mut self, position: u32, class: RateClass, trades: bool) {
+        (self.position, self.class) = (position, class);
+        self.mark(TRADES, trades);
+    }
+
+    pub(super) const fn is_placed(&self) -> bool {
+        self.position != UNPLACED
+    }
+
+    pub(super) const fn trades(&self) -> bool {
+        self.marks & TRADES != 0
+    }
+
+    /// Whether its info has been sent.
+    pub(super) const fn told(&self) -> bool {
+        self.marks & TOLD != 0
+    }
+
+    pub(super) fn set_told(&mut self, told: bool) {
+        self.mark(TOLD, told);
+    }
+
+    fn mark(&mut self, bit: u8, set: bool) {
+        self.marks = if set { self.marks | bit } else { self.marks & !bit };
+    }
 }
 
 impl Connection {
     pub(super) fn new(key: ConnectionKey, encoding: Encoding, session: String, grant: Option<Grant>, now: Moment, until: Moment) -> Self {
         Self {
             key,
-            session: session.into_boxed_str(),
             encoding,
             phase: Phase::Greeting { until },
-            grant: grant.map(Box::new),
+            grant: grant.map(Arc::new),
             subscriptions: Vec::new(),
             patterns: Vec::new(),
-            conflate_ms: 0,
-            heartbeat: HEARTBEAT_WITHIN,
+            rate: RateClass::granted(0, 0),
+            heartbeat_ms: HEARTBEAT_WITHIN.as_millis() as u16,
             paused: false,
             cseq: 0,
             last_written: now,
@@ -148,11 +195,9 @@ impl Connection {
             behind: None,
             slow: false,
             well: None,
-            overflows: Vec::new(),
             feeds_due: false,
             outbox: None,
-            held: Vec::new(),
-            resume: None,
+            rare: Some(Box::new(Rare { session: session.into_boxed_str(), ..Rare::default() })),
             foreign: false,
             commands: Bucket::default(),
             reports: Bucket::default(),
@@ -184,8 +229,31 @@ impl Connection {
         self.outbox.get_or_insert_default()
     }
 
-    /// Drops an outbox that has become empty.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Position of the resume token, once.
+    pub(super) fn take_resume(&mut self) -> Option<Told> {
+        self.rare.as_mut()?.resume.take()
+    }
+
+    pub(super) fn take_held(&mut self) -> Vec<v1::ClientFrame> {
+        self.rare.as_mut().map(|rare| core::mem::take(&mut rare.held)).unwrap_or_default()
+    }
+
+    /// Forgets overflows that are long past.
+    pub(super) fn forget_overflows(&mut self, now: Moment) {
+        if let Some(rare) = self.rare.as_deref_mut() {
+            rare.overflows.retain(|at| now.since(*at) < OVERFLOWS_WITHIN);
+        }
+    }
+
+    /// Drops boxed parts that have become empty.
     pub(super) fn tidy(&mut self) {
+        if self.rare.as_deref().is_some_and(Rare::is_empty) {
+            self.rare = None;
+        }
         if self.outbox.as_deref().is_some_and(Outbox::is_empty) {
             self.outbox = None;
         }
@@ -200,15 +268,19 @@ impl Connection {
         self.subscriptions.get_mut(index)
     }
 
+    pub(super) fn heartbeat(&self) -> Duration {
+        Duration::from_millis(u64::from(self.heartbeat_ms))
+    }
+
     /// Whether the grant covers `symbol`.
     pub(super) fn may_see(&self, symbol: &Symbol) -> bool {
         self.grant.as_deref().is_some_and(|grant| grant.patterns.iter().any(|pattern| pattern.matches(symbol)))
     }
 
     /// The rate that a request gets.
-    pub(super) fn granted(&self, conflate_ms: Option<u16>, min_ms: u32) -> RateClass {
+    pub(super) fn granted(&self, asked: Option<RateClass>, min_ms: u32) -> RateClass {
         let min_ms = min_ms.max(self.grant.as_deref().map_or(0, |grant| grant.conflate_ms_min));
-        RateClass::granted(conflate_ms.map_or(self.conflate_ms, u32::from), min_ms)
+        asked.unwrap_or(self.rate).max(RateClass::granted(0, min_ms))
     }
 
     /// Rate and trades of an instrument: as asked for with its symbol, else the fastest of the patterns that cover it; `None` if nothing
@@ -217,8 +289,8 @@ impl Connection {
         let covering = || self.patterns.iter().filter(|want| want.pattern.matches(symbol));
         let trades = named.is_some_and(|named| named.trades) || covering().any(|want| want.trades);
         let class = match named {
-            Some(named) => self.granted(named.conflate_ms, min_ms),
-            None => covering().map(|want| self.granted(want.conflate_ms, min_ms)).min()?,
+            Some(named) => self.granted(named.rate, min_ms),
+            None => covering().map(|want| self.granted(want.rate, min_ms)).min()?,
         };
         Some((class, trades))
     }
@@ -231,14 +303,20 @@ impl Connection {
         let flow = match (self.phase, self.blocked) {
             (_, Some(since)) => since.max(self.progress) + stalled_max,
             (Phase::Greeting { until } | Phase::Awaiting { until }, None) => until,
-            (Phase::Live, None) => (self.last_written + self.heartbeat).min(self.last_heartbeat + HEARTBEAT_WITHIN),
+            (Phase::Live, None) => (self.last_written + self.heartbeat()).min(self.last_heartbeat + HEARTBEAT_WITHIN),
         };
-        let expiry = self.expiry.map(|expiry| expiry.warn_at.map_or(expiry.at, |warn| warn.min(expiry.at)));
+        let expiry = self.expiry.as_deref().map(|expiry| expiry.warn_at.map_or(expiry.at, |warn| warn.min(expiry.at)));
         let well = self.well.map(|since| since + SLOW_CLEARED_AFTER);
         Some([expiry, well].into_iter().flatten().fold(flow, Moment::min))
     }
 }
 
+/// Position of a subscription that is in no lane yet.
+const UNPLACED: u32 = u32::MAX;
+/// Mark of a subscription: single trades as well.
+const TRADES: u8 = 1;
+/// Mark of a subscription: its info has been sent.
+const TOLD: u8 = 2;
 /// Patterns of one connection; each is tried on every new instrument. More are refused.
 pub(super) const PATTERNS_MAX: usize = 64;
 /// Commands of one connection that wait. One more before Welcome, and Welcome is not held back any longer; one more before the book is
@@ -247,7 +325,7 @@ pub(super) const HELD_MAX: usize = 16;
 /// Event overflows within [`OVERFLOWS_WITHIN`]: SLOW_CONSUMER.
 pub(super) const OVERFLOWS_MAX: usize = 3;
 /// See [`OVERFLOWS_MAX`].
-pub(super) const OVERFLOWS_WITHIN: Duration = Duration::from_secs(60);
+const OVERFLOWS_WITHIN: Duration = Duration::from_secs(60);
 /// Behind for this long, because its socket was full: the client is told SLOW.
 pub(super) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Well for this long after SLOW: it is told SLOW_CLEARED.
@@ -259,7 +337,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Connection>() <= 512, "a connection takes {} bytes", size_of::<Connection>());
-        assert!(size_of::<Subscription>() <= 24, "a subscription takes {} bytes", size_of::<Subscription>());
+        assert!(size_of::<Connection>() <= 240, "a connection takes {} bytes", size_of::<Connection>());
+        assert!(size_of::<Subscription>() <= 12, "a subscription takes {} bytes", size_of::<Subscription>());
     }
 }

@@ -226,6 +226,7 @@ impl Dispatch {
         self.bytes.clear();
         self.bytes.shrink_to(BYTES_KEPT);
         self.items.shrink_to(ITEMS_KEPT);
+        self.controls.shrink_to(CONTROLS_KEPT);
     }
 }
 
@@ -258,5 +259,7 @@ const FRAME_BYTES_MAX: usize = 64 << 10;
 const BYTES_MAX: usize = 64 << 20;
 /// Memory for encoded records that is kept from one flush to the next.
 const BYTES_KEPT: usize = 4 << 20;
+/// Controls that are kept from one flush to the next.
+const CONTROLS_KEPT: usize = 1 << 10;
 /// List entries that are kept from one flush to the next.
 const ITEMS_KEPT: usize = 1 << 18;

@@ -6,7 +6,7 @@ use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
 use tickwire_proto::wire::{encode_feed, encode_update};
 
-use super::connection::{OVERFLOWS_WITHIN, Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
+use super::connection::{Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
 use super::dispatch::{Dispatch, Part, Record, error};
 use super::outbox::{Turn, Waiting};
 use super::rate::HEARTBEAT_WITHIN;
@@ -42,7 +42,7 @@ impl Engine {
 
     fn on_time(&mut self, now: Moment, slot: u32) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
-        if connection.expiry.is_some_and(|expiry| expiry.at <= now) {
+        if connection.expiry.as_deref().is_some_and(|expiry| expiry.at <= now) {
             return self.end(slot, ErrorCode::AuthExpired, "the token has expired");
         }
         match (connection.phase, connection.blocked) {
@@ -56,7 +56,7 @@ impl Engine {
             _ => {}
         }
         let mut expires_in = None;
-        if let Some(expiry) = connection.expiry.as_mut().filter(|expiry| expiry.warn_at.is_some_and(|warn| warn <= now)) {
+        if let Some(expiry) = connection.expiry.as_deref_mut().filter(|expiry| expiry.warn_at.is_some_and(|warn| warn <= now)) {
             expiry.warn_at = None;
             expires_in = Some(expiry.at.since(now));
         }
@@ -106,7 +106,7 @@ impl Engine {
                 dispatch.push(slot, Part::Feed, record);
             }
         }
-        connection.overflows.retain(|at| now.since(*at) < OVERFLOWS_WITHIN);
+        connection.forget_overflows(now);
         let Some(outbox) = connection.outbox.as_mut() else { return };
         let (gaps, waiting) = (outbox.take_gaps(), outbox.take_waiting());
         for (id, (first, last)) in gaps {
@@ -132,7 +132,7 @@ impl Engine {
                 }
                 Waiting::Info { instrument, .. } => {
                     if let Some(subscription) = connection.subscription(instrument) {
-                        subscription.told = false;
+                        subscription.set_told(false);
                     }
                     introduce(connection, dispatch, book, slot, instrument);
                 }
@@ -184,9 +184,10 @@ impl Engine {
             // All infos of a frame come before its updates, so that the images of a snapshot share frames.
             let Some(instrument) = book.get(id).filter(|_| introduce(connection, dispatch, book, slot, id)) else { continue };
             instruments += 1;
-            if let Some(subscription) = connection.subscription(id).filter(|subscription| subscription.trades) {
+            let subscription = connection.subscription(id).filter(|subscription| subscription.trades());
+            if let Some(lane) = subscription.and_then(|subscription| instrument.lane(subscription.class)) {
                 // The state is ahead of its lane now, and the trades that the lane still keeps are older.
-                let lane = lanes.get_mut(subscription.lane);
+                let lane = lanes.get_mut(lane);
                 let (lost, start) = lane.trades_of(slot);
                 for trade in &lane.trades[start..] {
                     updates.push(dispatch.store(|out| out.extend_from_slice(trade.record(connection.encoding))));
@@ -213,7 +214,7 @@ impl Engine {
     /// Lists a heartbeat if one is due.
     fn beat(&mut self, now: Moment, slot: u32) {
         let Some(connection) = self.roster.get(slot) else { return };
-        let silent = !self.dispatch.is_listed(slot) && connection.last_written + connection.heartbeat <= now;
+        let silent = !self.dispatch.is_listed(slot) && connection.last_written + connection.heartbeat() <= now;
         if !silent && !connection.heartbeat_due && connection.last_heartbeat + HEARTBEAT_WITHIN > now {
             return;
         }
@@ -239,8 +240,10 @@ impl Engine {
     /// complete, and a token would promise too much.
     fn watermark(&self, slot: u32) -> Option<Told> {
         let connection = self.roster.get(slot).filter(|_| self.synced)?;
-        let lanes =
-            connection.subscriptions.iter().filter_map(|subscription| self.lanes.get(subscription.lane).first_seq(subscription.trades));
+        let lanes = connection.subscriptions.iter().filter_map(|subscription| {
+            let lane = self.book.get(subscription.instrument)?.lane(subscription.class)?;
+            self.lanes.get(lane).first_seq(subscription.trades())
+        });
         let outbox = connection.outbox.as_deref().and_then(|outbox| outbox.first_seq());
         Some(match lanes.chain(outbox).min() {
             Some(untold) => untold.checked_sub(1).min(self.position),
@@ -267,7 +270,7 @@ impl Engine {
                 self.stats.slow += 1;
             }
         }
-        if let Some((code, text)) = connection.closing.take() {
+        if let Some((code, text)) = connection.closing.take().map(|closing| *closing) {
             self.stats.closed += 1;
             sink.close(key, code, &text);
             self.forget(slot);

@@ -49,11 +49,22 @@ pub(super) struct Lane {
     summoned: Option<Moment>,
 }
 
-/// One subscriber of a lane.
+/// One subscriber of a lane: its slot, and whether it wants trades, in four bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Subscriber {
-    pub(super) slot: u32,
-    pub(super) trades: bool,
+pub(super) struct Subscriber(u32);
+
+impl Subscriber {
+    pub(super) const fn new(slot: u32, trades: bool) -> Self {
+        Self(slot | if trades { WANTS_TRADES } else { 0 })
+    }
+
+    pub(super) const fn slot(self) -> u32 {
+        self.0 & !WANTS_TRADES
+    }
+
+    pub(super) const fn trades(self) -> bool {
+        self.0 & WANTS_TRADES != 0
+    }
 }
 
 impl Lanes {
@@ -84,10 +95,14 @@ impl Lanes {
     /// Adds a subscriber that has been told everything up to `seq`, and returns its position.
     pub(super) fn join(&mut self, index: u32, subscriber: Subscriber, seq: Option<u64>) -> u32 {
         let lane = &mut self.slab[index as usize];
-        if let Some(seq) = seq.filter(|_| subscriber.trades) {
-            lane.is_ahead(subscriber.slot, seq);
+        if let Some(seq) = seq.filter(|_| subscriber.trades()) {
+            lane.is_ahead(subscriber.slot(), seq);
         }
-        lane.trades_wanted += u32::from(subscriber.trades);
+        lane.trades_wanted += u32::from(subscriber.trades());
+        if lane.subscribers.len() == lane.subscribers.capacity() {
+            // By an eighth and not by doubling: the spare room of all lanes is memory of every subscriber.
+            lane.subscribers.reserve_exact((lane.subscribers.len() / 8).max(4));
+        }
         lane.subscribers.push(subscriber);
         lane.subscribers.len() as u32 - 1
     }
@@ -96,8 +111,8 @@ impl Lanes {
     pub(super) fn leave(&mut self, index: u32, position: u32) -> (Option<Subscriber>, bool) {
         let lane = &mut self.slab[index as usize];
         let gone = lane.subscribers.swap_remove(position as usize);
-        lane.trades_wanted -= u32::from(gone.trades);
-        lane.ahead.retain(|(slot, _)| *slot != gone.slot);
+        lane.trades_wanted -= u32::from(gone.trades());
+        lane.ahead.retain(|(slot, _)| *slot != gone.slot());
         if lane.trades_wanted == 0 {
             lane.trades.clear();
             lane.trades_lost = None;
@@ -107,6 +122,7 @@ impl Lanes {
             self.live -= 1;
             let lane = &mut self.slab[index as usize];
             lane.forget();
+            lane.subscribers = Vec::new();
             // With an entry still in the timers it is freed when that comes up.
             if lane.scheduled.is_none() {
                 self.free.push(index);
@@ -242,6 +258,8 @@ impl Lane {
     }
 }
 
+/// The bit beside the slot. Slots are connections of one shard, far fewer than 2³¹.
+const WANTS_TRADES: u32 = 1 << 31;
 /// Trades that a lane keeps between two records. The oldest beyond become a Gap.
 const LANE_TRADES_MAX: usize = 256;
 
@@ -258,7 +276,7 @@ mod tests {
     fn a_late_flush_delays_one_record_and_not_those_after_it() {
         let mut lanes = Lanes::default();
         let lane = lanes.open(InstrumentId(1), RateClass::granted(100, 0));
-        lanes.join(lane, Subscriber { slot: 0, trades: false }, None);
+        lanes.join(lane, Subscriber::new(0, false), None);
         let body = v1::update::Body::Quote(v1::Quote { bid: Some(1), ..Default::default() });
         let quote = v1::Update { body: Some(body), ..Default::default() };
         let mut now = Moment::from_millis(5_030);

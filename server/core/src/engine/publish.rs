@@ -25,8 +25,7 @@ impl Engine {
         if self.epoch != epoch {
             // Clients hold images that no position of the new log can be compared with.
             for (_, connection) in self.roster.iter_mut() {
-                connection.foreign |= !connection.subscriptions.is_empty() || connection.resume.is_some();
-                connection.resume = None;
+                connection.foreign |= connection.take_resume().is_some() || !connection.subscriptions.is_empty();
             }
         }
         self.epoch = epoch.to_string();
@@ -62,7 +61,7 @@ impl Engine {
         let Some(connection) = self.roster.get_mut(slot).filter(|connection| !connection.subscriptions.is_empty()) else { return };
         let mut subscriptions = core::mem::take(&mut connection.subscriptions);
         for subscription in &mut subscriptions {
-            subscription.told = false;
+            subscription.set_told(false);
             if let Some(instrument) = self.book.get(subscription.instrument) {
                 connection.outbox().mark(subscription.instrument, &Pending::replaced(instrument, 0));
             }
@@ -103,11 +102,11 @@ impl Engine {
             [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| encode_info(encoding, &instrument.info, out)));
         for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
             for subscriber in &all.get(lane).subscribers {
-                let slot = subscriber.slot;
+                let slot = subscriber.slot();
                 let Some(connection) = roster.get_mut(slot).filter(|connection| connection.is_live()) else { continue };
                 if is_straight(connection, dispatch, slot) {
                     if let Some(subscription) = connection.subscription(id) {
-                        subscription.told = true;
+                        subscription.set_told(true);
                     }
                     dispatch.push(slot, Part::Info, records[connection.encoding as usize].clone());
                 } else {
@@ -207,7 +206,7 @@ impl Engine {
             [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| out.extend_from_slice(event.record(encoding))));
         for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
             for subscriber in &all.get(lane).subscribers {
-                let slot = subscriber.slot;
+                let slot = subscriber.slot();
                 if dispatch.takes(slot, EVENT_RECORDS_MAX) {
                     dispatch.push(slot, Part::Update, records[dispatch.encoding(slot) as usize].clone());
                 } else if let Some(connection) = roster.get_mut(slot) {
@@ -228,10 +227,10 @@ impl Engine {
         let merged: u64 = scratch.records.iter().map(|record| u64::from(record.merged)).sum();
         let mut encoded = [false; 2];
         for subscriber in &lane.subscribers {
-            let slot = subscriber.slot;
+            let slot = subscriber.slot();
             if !dispatch.takes(slot, records_max) {
                 let Some(connection) = roster.get_mut(slot) else { continue };
-                if subscriber.trades {
+                if subscriber.trades() {
                     Recipient { slot, connection, dispatch, book, config, now }.give_trades(lane);
                 }
                 if connection.is_live() && !pending.is_empty() {
@@ -255,7 +254,7 @@ impl Engine {
                     scratch.trades[index].push(record);
                 }
             }
-            if subscriber.trades {
+            if subscriber.trades() {
                 let (lost, start) = lane.trades_of(slot);
                 if let Some((first, last)) = lost {
                     stats.gaps += 1;
@@ -279,7 +278,7 @@ impl Engine {
         let lane = lanes.get(lane);
         let Some(instrument) = book.get(lane.instrument) else { return };
         for subscriber in &lane.subscribers {
-            let slot = subscriber.slot;
+            let slot = subscriber.slot();
             if dispatch.takes(slot, EVENT_RECORDS_MAX) {
                 continue;
             }

@@ -1,29 +1,30 @@
 //! Rate classes: how often a lane may speak, and when.
 
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 use tickwire_proto::time::Moment;
 
 use super::RATE_CLASSES_MS;
 
-/// One of the eight rates, by position in [`RATE_CLASSES_MS`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct RateClass(u8);
+/// One of the eight rates: its position in [`RATE_CLASSES_MS`], counted from 1, so that an optional one takes a byte as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RateClass(NonZeroU8);
 
 impl RateClass {
     /// The class of a request: rounded up, and never above the slowest.
     pub(super) fn granted(asked_ms: u32, min_ms: u32) -> Self {
         let wanted = asked_ms.max(min_ms);
         let index = RATE_CLASSES_MS.iter().position(|class| *class >= wanted).unwrap_or(RATE_CLASSES_MS.len() - 1);
-        Self(index as u8)
+        Self(NonZeroU8::MIN.saturating_add(index as u8))
     }
 
     pub(super) const fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 
     pub(super) const fn millis(self) -> u32 {
-        RATE_CLASSES_MS[self.0 as usize]
+        RATE_CLASSES_MS[self.index()]
     }
 
     /// When a lane that spoke last at `left` may speak again, if it has something to say from `now` on.

@@ -7,7 +7,7 @@ use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
 use tickwire_proto::wire::encode_info;
 
 use super::book::Book;
-use super::connection::{Connection, OVERFLOWS_MAX, OVERFLOWS_WITHIN};
+use super::connection::{Connection, OVERFLOWS_MAX};
 use super::dispatch::{Dispatch, Part, error};
 use super::events::Event;
 use super::lane::Lane;
@@ -67,13 +67,13 @@ impl Recipient<'_> {
         }
         for (id, first) in connection.outbox().lost() {
             let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { continue };
-            subscription.told = false;
+            subscription.set_told(false);
             connection.outbox().mark(id, &Pending::replaced(instrument, first));
         }
         connection.feeds_due = true;
-        connection.overflows.retain(|at| now.since(*at) < OVERFLOWS_WITHIN);
-        connection.overflows.push(*now);
-        if connection.overflows.len() >= OVERFLOWS_MAX {
+        connection.forget_overflows(*now);
+        connection.rare().overflows.push(*now);
+        if connection.rare().overflows.len() >= OVERFLOWS_MAX {
             let text = "events did not fit three times within a minute";
             end(connection, dispatch, *slot, ErrorCode::SlowConsumer, error(0, ErrorCode::SlowConsumer, text, None), text);
         }
@@ -90,7 +90,8 @@ pub(super) fn is_straight(connection: &Connection, dispatch: &Dispatch, slot: u3
 pub(super) fn introduce(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, slot: u32, id: InstrumentId) -> bool {
     let encoding = connection.encoding;
     let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { return false };
-    if !core::mem::replace(&mut subscription.told, true) {
+    if !subscription.told() {
+        subscription.set_told(true);
         let record = dispatch.store(|out| encode_info(encoding, &instrument.info, out));
         dispatch.push(slot, Part::Info, record);
     }

@@ -1,7 +1,9 @@
 //! The server's side of the session: what a client's command does, apart from subscribing.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use tickwire_proto::time::Moment;
@@ -10,6 +12,7 @@ use tickwire_proto::wire::decode_client;
 
 use super::connection::{Connection, Expiry, HELD_MAX, Phase};
 use super::dispatch::error;
+use super::rate::RateClass;
 use super::{Engine, RATE_CLASSES_MS, millis, token};
 use crate::access::Grant;
 
@@ -41,8 +44,8 @@ impl Engine {
     pub(super) fn obey(&mut self, now: Moment, slot: u32, request_id: u32, command: Command) {
         let Some(connection) = self.roster.get_mut(slot).filter(|connection| connection.closing.is_none()) else { return };
         if matches!(connection.phase, Phase::Awaiting { .. }) {
-            if connection.held.len() < HELD_MAX {
-                return connection.held.push(v1::ClientFrame { request_id, command: Some(command) });
+            if connection.rare().held.len() < HELD_MAX {
+                return connection.rare().held.push(v1::ClientFrame { request_id, command: Some(command) });
             }
             self.welcome_awaiting(now, slot);
         }
@@ -96,7 +99,7 @@ impl Engine {
         let unix_s = self.unix_us(now) / 1_000_000;
         let Some(connection) = self.roster.get_mut(slot) else { return };
         let grant = match (connection.grant.take(), hello.token.as_deref()) {
-            (Some(grant), None) => Ok(*grant),
+            (Some(grant), None) => Ok(Arc::unwrap_or_clone(grant)),
             (_, token) => self.authority.grant(token, unix_s),
         };
         let grant = match grant {
@@ -110,14 +113,14 @@ impl Engine {
             return self.welcome(now, slot, &hello);
         };
         connection.phase = Phase::Awaiting { until: now + EPOCH_WITHIN };
-        connection.held.push(v1::ClientFrame { request_id: 0, command: Some(Command::Hello(hello)) });
+        connection.rare().held.push(v1::ClientFrame { request_id: 0, command: Some(Command::Hello(hello)) });
     }
 
     /// Says the Welcome that was held back, then obeys what came meanwhile.
     pub(super) fn welcome_awaiting(&mut self, now: Moment, slot: u32) {
         let waits = |connection: &&mut Connection| matches!(connection.phase, Phase::Awaiting { .. }) && connection.closing.is_none();
         let Some(connection) = self.roster.get_mut(slot).filter(waits) else { return };
-        for frame in core::mem::take(&mut connection.held) {
+        for frame in connection.take_held() {
             match frame.command {
                 Some(Command::Hello(hello)) => self.welcome(now, slot, &hello),
                 Some(command) => self.obey(now, slot, frame.request_id, command),
@@ -138,15 +141,15 @@ impl Engine {
         let server_ts_us = self.clock.unix_us.saturating_add(now.since(self.clock.at).as_micros() as u64);
         let Some(connection) = self.roster.get_mut(slot) else { return };
         connection.phase = Phase::Live;
-        connection.resume = position;
-        connection.conflate_ms = hello.conflate_ms.unwrap_or(config.conflate_ms_default);
+        connection.rare().resume = position;
+        connection.rate = RateClass::granted(hello.conflate_ms.unwrap_or(config.conflate_ms_default), 0);
         let heartbeat = hello.heartbeat_ms.map_or(config.heartbeat, |ms| Duration::from_millis(u64::from(ms)));
-        connection.heartbeat = heartbeat.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX);
+        connection.heartbeat_ms = heartbeat.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX).as_millis() as u16;
         connection.last_written = now;
         connection.last_heartbeat = now;
         connection.progress = now;
         let welcome = v1::Welcome {
-            session: connection.session.to_string(),
+            session: core::mem::take(&mut connection.rare().session).into(),
             node: config.node.clone(),
             epoch: self.epoch.clone(),
             limits: Some(v1::Limits {
@@ -154,9 +157,9 @@ impl Engine {
                 message_bytes_max: config.message_bytes_max,
                 commands_per_s: config.commands_per_s,
                 commands_burst: config.commands_burst,
-                conflate_ms_min: connection.granted(Some(0), config.conflate_ms_min).millis(),
+                conflate_ms_min: connection.granted(Some(RateClass::granted(0, 0)), config.conflate_ms_min).millis(),
             }),
-            heartbeat_ms: millis(connection.heartbeat),
+            heartbeat_ms: millis(connection.heartbeat()),
             rate_classes: RATE_CLASSES_MS.to_vec(),
             resume: resume as i32,
             server_ts_us,
@@ -181,9 +184,11 @@ impl Engine {
                 return false;
             }
             let at = now + left;
-            connection.expiry = Some(Expiry { at, warn_at: Some(at - TOKEN_EXPIRING_BEFORE.min(left / 5)) });
+            connection.expiry = Some(Box::new(Expiry { at, warn_at: Some(at - TOKEN_EXPIRING_BEFORE.min(left / 5)) }));
         }
-        connection.grant = Some(alloc::boxed::Box::new(grant));
+        let shared = self.grant.take().filter(|shared| **shared == grant).unwrap_or_else(|| Arc::new(grant));
+        connection.grant = Some(shared.clone());
+        self.grant = Some(shared);
         true
     }
 
@@ -193,7 +198,7 @@ impl Engine {
         let granted = self.authority.grant(Some(token), unix_s);
         let Some(connection) = self.roster.get(slot) else { return };
         let before = connection.grant.as_deref().map(|grant| grant.subject.clone());
-        let expiry = connection.expiry;
+        let expiry = connection.expiry.clone();
         let granted = match granted {
             Ok(grant) if before.as_deref().is_some_and(|subject| subject != grant.subject) => Err(ErrorCode::AuthInvalid),
             other => other,
@@ -222,7 +227,7 @@ impl Engine {
             self.dispatch.touch(slot);
         }
         if let Some(conflate_ms) = configure.conflate_ms {
-            connection.conflate_ms = conflate_ms;
+            connection.rate = RateClass::granted(conflate_ms, 0);
             self.reclass(now, slot);
         }
         self.acknowledge(slot, request_id);
@@ -237,8 +242,8 @@ impl Engine {
     /// Keeps a command until the book is complete.
     pub(super) fn hold(&mut self, slot: u32, frame: v1::ClientFrame) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
-        if connection.held.len() < HELD_MAX {
-            connection.held.push(frame);
+        if connection.rare().held.len() < HELD_MAX {
+            connection.rare().held.push(frame);
         } else {
             let text = "the node is still reading the log";
             self.tell(slot, error(frame.request_id, ErrorCode::RateLimited, text, Some(HELD_RETRY_MS)));
@@ -248,7 +253,7 @@ impl Engine {
     /// Answers what was held back.
     pub(super) fn answer_held(&mut self, now: Moment, slot: u32) {
         let Some(connection) = self.roster.get_mut(slot).filter(|connection| connection.is_live()) else { return };
-        for frame in core::mem::take(&mut connection.held) {
+        for frame in connection.take_held() {
             match frame.command {
                 Some(Command::Subscribe(subscribe)) => self.subscribe(now, slot, frame.request_id, subscribe),
                 Some(Command::Unsubscribe(unsubscribe)) => self.unsubscribe(now, slot, frame.request_id, unsubscribe),

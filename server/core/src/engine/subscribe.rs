@@ -14,6 +14,7 @@ use super::connection::{Connection, Named, PATTERNS_MAX, PatternWant, Subscripti
 use super::dispatch::error;
 use super::lane::Subscriber;
 use super::pending::Pending;
+use super::rate::RateClass;
 use super::recipient::{Recipient, touch_if_ready};
 use super::session::subscriptions_max;
 use super::token::Told;
@@ -142,11 +143,10 @@ impl Engine {
 
     /// Notes one item of a Subscribe.
     fn want(&mut self, slot: u32, item: v1::SubscribeItem, plan: &mut Plan) -> v1::SubscribeResult {
-        // Rates beyond the slowest class are granted as the slowest.
-        let conflate_ms = item.conflate_ms.map(|ms| u16::try_from(ms).unwrap_or(u16::MAX));
+        let rate = item.conflate_ms.map(|ms| RateClass::granted(ms, 0));
         let (text, outcome) = match item.target {
             Some(Target::Symbol(text)) => {
-                let named = Named { conflate_ms, trades: item.trades };
+                let named = Named { rate, trades: item.trades };
                 let outcome =
                     Symbol::parse(&text).map_err(|_| ErrorCode::BadSymbol).and_then(|symbol| self.want_symbol(slot, &symbol, named, plan));
                 (text, outcome.map(|id| (id.0, 0)))
@@ -154,12 +154,12 @@ impl Engine {
             Some(Target::Pattern(text)) => {
                 let outcome = Pattern::parse(&text)
                     .map_err(|_| ErrorCode::BadSymbol)
-                    .and_then(|pattern| self.want_pattern(slot, PatternWant { pattern, conflate_ms, trades: item.trades }, plan));
+                    .and_then(|pattern| self.want_pattern(slot, PatternWant { pattern, rate, trades: item.trades }, plan));
                 (text, outcome.map(|matched| (0, matched)))
             }
             None => (String::new(), Err(ErrorCode::BadSymbol)),
         };
-        let granted = self.roster.get(slot).map_or(0, |connection| connection.granted(conflate_ms, self.config.conflate_ms_min).millis());
+        let granted = self.roster.get(slot).map_or(0, |connection| connection.granted(rate, self.config.conflate_ms_min).millis());
         match outcome {
             Ok((id, matched)) => v1::SubscribeResult { symbol: text, id, code: 0, conflate_ms: granted, matched },
             Err(code) => v1::SubscribeResult { symbol: text, code: code as i32, ..v1::SubscribeResult::default() },
@@ -233,7 +233,7 @@ impl Engine {
     fn answer(&mut self, now: Moment, slot: u32, request_id: u32, results: Vec<v1::SubscribeResult>, fresh: &[InstrumentId]) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
         connection.subscriptions.shrink_to_fit();
-        let resume = connection.resume.take();
+        let resume = connection.take_resume();
         let mut images_follow = 0;
         for id in fresh {
             let (Some(instrument), true) = (self.book.get(*id), connection.find(*id).is_some()) else { continue };
@@ -260,7 +260,7 @@ impl Engine {
             let events =
                 missing.zip(instrument.event_seq.filter(|newest| Some(*newest) > told)).map(|(missing, newest)| missing.min(newest));
             // Single trades are not kept for those who come back.
-            let wants_trades = connection.subscriptions[index].trades;
+            let wants_trades = connection.subscriptions[index].trades();
             let trades = instrument.trade_seq.filter(|newest| wants_trades && Some(*newest) > told);
             if let Some(last) = events.max(trades) {
                 connection.outbox().lose(*id, told.map_or(0, |seq| seq.saturating_add(1)), last);
@@ -279,38 +279,37 @@ impl Engine {
     fn enter(&mut self, slot: u32, id: InstrumentId, named: Option<Named>) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
         let Err(index) = connection.subscriptions.binary_search_by_key(&id, |subscription| subscription.instrument) else { return };
-        let class = super::rate::RateClass::default();
-        let entered = Subscription { instrument: id, lane: book::NO_LANE, position: 0, named, class, trades: false, told: false };
-        connection.subscriptions.insert(index, entered);
+        connection.subscriptions.insert(index, Subscription::new(id, named));
         self.stats.subscriptions += 1;
     }
 
     /// Puts a subscription into the lane of its rate. What the old lane had not told yet goes along.
-    fn place(&mut self, now: Moment, slot: u32, id: InstrumentId, class: super::rate::RateClass, trades: bool) {
+    fn place(&mut self, now: Moment, slot: u32, id: InstrumentId, class: RateClass, trades: bool) {
         let Some(connection) = self.roster.get(slot) else { return };
         let Some(index) = connection.find(id) else { return };
         let old = connection.subscriptions[index];
-        if old.lane != book::NO_LANE && old.class == class && old.trades == trades {
+        if old.is_placed() && old.class == class && old.trades() == trades {
             return;
         }
-        if old.lane != book::NO_LANE {
+        if old.is_placed() {
             self.carry_over(now, slot, &old);
             self.leave_lane(&old);
         }
         let Some(instrument) = self.book.get_mut(id) else { return };
         let lane = instrument.lane(class).unwrap_or_else(|| self.lanes.open(id, class));
         instrument.set_lane(class, Some(lane));
-        let position = self.lanes.join(lane, Subscriber { slot, trades }, instrument.seq);
+        let position = self.lanes.join(lane, Subscriber::new(slot, trades), instrument.seq);
         if let Some(subscription) = self.roster.get_mut(slot).and_then(|connection| connection.subscription(id)) {
-            *subscription = Subscription { lane, position, class, trades, ..*subscription };
+            subscription.place(position, class, trades);
         }
     }
 
     fn carry_over(&mut self, now: Moment, slot: u32, old: &Subscription) {
         let Self { roster, dispatch, book, config, lanes, .. } = self;
-        let lane = lanes.get(old.lane);
+        let Some(lane) = book.get(old.instrument).and_then(|instrument| instrument.lane(old.class)) else { return };
+        let lane = lanes.get(lane);
         let Some(connection) = roster.get_mut(slot).filter(|_| lane.has_news()) else { return };
-        if old.trades {
+        if old.trades() {
             Recipient { slot, connection, dispatch, book, config, now }.give_trades(lane);
         }
         if !lane.pending.is_empty() {
@@ -333,12 +332,11 @@ impl Engine {
 
     /// Takes a subscription out of its lane; an empty lane closes.
     pub(super) fn leave_lane(&mut self, subscription: &Subscription) {
-        if subscription.lane == book::NO_LANE {
-            return;
-        }
-        let (moved, closed) = self.lanes.leave(subscription.lane, subscription.position);
+        let lane = self.book.get(subscription.instrument).and_then(|instrument| instrument.lane(subscription.class));
+        let Some(lane) = lane.filter(|_| subscription.is_placed()) else { return };
+        let (moved, closed) = self.lanes.leave(lane, subscription.position);
         if let Some(moved) = moved {
-            if let Some(other) = self.roster.get_mut(moved.slot).and_then(|connection| connection.subscription(subscription.instrument)) {
+            if let Some(other) = self.roster.get_mut(moved.slot()).and_then(|connection| connection.subscription(subscription.instrument)) {
                 other.position = subscription.position;
             }
         }
