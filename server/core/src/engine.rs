@@ -241,7 +241,13 @@ impl Engine {
 
     /// What was counted.
     pub fn stats(&self) -> EngineStats {
-        EngineStats { connections: self.roster.len() as u64, lanes: self.lanes.live, seq: self.position.unwrap_or(0), ..self.stats }
+        EngineStats {
+            connections: self.roster.len() as u64,
+            lanes: self.lanes.live,
+            lane_visits: self.lanes.visits,
+            seq: self.position.unwrap_or(0),
+            ..self.stats
+        }
     }
 
     /// The whole book, in the order of ids. Whether scales were announced is for the intake to add.

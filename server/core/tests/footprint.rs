@@ -67,6 +67,28 @@ fn a_delivered_record_allocates_nothing() {
     }
 }
 
+#[test]
+fn a_silent_lane_is_never_looked_at() {
+    let _turn = turn();
+    let visits = |lanes: u32| {
+        let mut world = World::new(lanes.max(1) + 1);
+        (0..lanes / 1_000).for_each(|n| world.subscribe(n, Encoding::Protobuf, 100, 1_000));
+        let key = ConnectionKey(u32::MAX);
+        world.subscribe_to(key, Encoding::Protobuf, 100, [format!("s.{}", lanes.max(1) + 1)]);
+        world.settle();
+        assert_eq!(world.engine.stats().lanes, u64::from(lanes) + 1);
+        let before = world.engine.stats().lane_visits;
+        for seq in 1..=1_000 {
+            world.engine.apply(world.now, &Batch { entries: vec![Entry::Update(quote(lanes.max(1) + 1, 100 + seq))] });
+            world.pass(Duration::from_millis(10));
+        }
+        world.engine.stats().lane_visits - before
+    };
+    let alone = visits(0);
+    assert!(alone > 1_000, "the busy lane is looked at");
+    assert_eq!(visits(100_000), alone, "visits beside 100,000 silent lanes");
+}
+
 /// An engine in virtual time whose clients take everything.
 struct World {
     engine: Engine,
@@ -89,13 +111,15 @@ impl World {
 
     /// A client subscribes to `count` instruments, beginning at a place of its own.
     fn subscribe(&mut self, n: u32, encoding: Encoding, conflate_ms: u32, count: u32) {
-        let key = ConnectionKey(n);
-        self.engine.attach(self.now, key, Arrival { encoding, grant: None, request: None, session: format!("n1-{n}") });
         let instruments = self.instruments;
-        let items = (0..count).map(|place| {
-            let symbol = format!("s.{}", (n * count + place) % instruments + 1);
-            v1::SubscribeItem { target: Some(Target::Symbol(symbol)), conflate_ms: None, trades: false }
-        });
+        let symbols = (0..count).map(|place| format!("s.{}", (n * count + place) % instruments + 1));
+        self.subscribe_to(ConnectionKey(n), encoding, conflate_ms, symbols);
+    }
+
+    fn subscribe_to(&mut self, key: ConnectionKey, encoding: Encoding, conflate_ms: u32, symbols: impl IntoIterator<Item = String>) {
+        self.engine.attach(self.now, key, Arrival { encoding, grant: None, request: None, session: format!("n1-{}", key.0) });
+        let item = |symbol| v1::SubscribeItem { target: Some(Target::Symbol(symbol)), conflate_ms: None, trades: false };
+        let items = symbols.into_iter().map(item);
         let hello = v1::Hello { protocol: 1, conflate_ms: Some(conflate_ms), ..Default::default() };
         let subscribe = v1::Subscribe { items: items.collect(), replace: false };
         for command in [Command::Hello(hello), Command::Subscribe(subscribe)] {

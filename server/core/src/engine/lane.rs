@@ -23,6 +23,8 @@ pub(super) struct Lanes {
     due: Vec<u32>,
     /// Lanes with subscribers.
     pub(super) live: u64,
+    /// Times that a lane was looked at.
+    pub(super) visits: u64,
 }
 
 /// One lane.
@@ -137,6 +139,7 @@ impl Lanes {
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> &mut Lane {
+        self.visits += 1;
         &mut self.slab[index as usize]
     }
 
@@ -159,12 +162,14 @@ impl Lanes {
     pub(super) fn take_due(&mut self, now: Moment, out: &mut Vec<u32>) {
         while let Some(Reverse((due, index))) = self.timers.peek().copied().filter(|Reverse((due, _))| *due <= now) {
             self.timers.pop();
+            self.visits += 1;
             if self.slab[index as usize].scheduled == Some(due) {
                 self.due.push(index);
             }
         }
         let mut due = core::mem::take(&mut self.due);
         for index in due.drain(..) {
+            self.visits += 1;
             let lane = &mut self.slab[index as usize];
             lane.summoned = lane.scheduled.take();
             if lane.subscribers.is_empty() {
