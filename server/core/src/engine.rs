@@ -29,6 +29,7 @@ mod events;
 mod flush;
 mod lane;
 mod outbox;
+mod patterns;
 mod pending;
 mod publish;
 mod rate;
@@ -48,6 +49,7 @@ use connection::Connection;
 use dispatch::{Dispatch, Record, error};
 use events::EventRing;
 use lane::Lanes;
+use patterns::Patterns;
 use roster::Roster;
 use timers::Timers;
 
@@ -61,6 +63,8 @@ pub struct Engine {
     lanes: Lanes,
     ring: EventRing,
     roster: Roster,
+    /// The patterns of all connections.
+    patterns: Patterns,
     dispatch: Dispatch,
     timers: Timers,
     feeds: Vec<v1::FeedState>,
@@ -110,6 +114,7 @@ impl Engine {
             book: Book::default(),
             lanes: Lanes::default(),
             roster: Roster::default(),
+            patterns: Patterns::default(),
             dispatch: Dispatch::default(),
             timers: Timers::default(),
             feeds: Vec::new(),

@@ -317,7 +317,7 @@ const UNPLACED: u32 = u32::MAX;
 const TRADES: u8 = 1;
 /// Mark of a subscription: its info has been sent.
 const TOLD: u8 = 2;
-/// Patterns of one connection; each is tried on every new instrument. More are refused.
+/// Patterns of one connection; each is tried on every instrument that one of them names. More are refused.
 pub(super) const PATTERNS_MAX: usize = 64;
 /// Commands of one connection that wait. One more before Welcome, and Welcome is not held back any longer; one more before the book is
 /// complete is refused with RATE_LIMITED.

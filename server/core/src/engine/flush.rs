@@ -299,6 +299,9 @@ impl Engine {
         for subscription in &connection.subscriptions {
             self.leave_lane(subscription);
         }
+        for want in &connection.patterns {
+            self.patterns.remove(&want.pattern, slot);
+        }
         self.stats.subscriptions -= connection.subscriptions.len() as u64;
     }
 }

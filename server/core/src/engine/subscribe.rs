@@ -55,7 +55,9 @@ impl Engine {
         for text in &unsubscribe.symbols {
             let id = self.book.find(text);
             let Some(connection) = self.roster.get_mut(slot) else { return };
-            connection.patterns.retain(|want| want.pattern.as_str() != text);
+            if let Some(index) = connection.patterns.iter().position(|want| want.pattern.as_str() == text) {
+                self.patterns.remove(&connection.patterns.remove(index).pattern, slot);
+            }
             if let Some(subscription) = id.and_then(|id| connection.subscription(id)) {
                 subscription.named = None;
             }
@@ -70,9 +72,10 @@ impl Engine {
 
     /// A new instrument joins the patterns that name it.
     pub(super) fn join_patterns(&mut self, id: InstrumentId) {
-        for slot in self.roster.slots() {
+        let waiting = self.book.get(id).map(|instrument| self.patterns.matching(&instrument.symbol)).unwrap_or_default();
+        for slot in waiting {
             let Some(instrument) = self.book.get(id) else { return };
-            let Some(connection) = self.roster.get_mut(slot).filter(|connection| !connection.patterns.is_empty()) else { continue };
+            let Some(connection) = self.roster.get_mut(slot) else { continue };
             let Some((class, trades)) = connection.terms(&instrument.symbol, None, self.config.conflate_ms_min) else { continue };
             if !connection.may_see(&instrument.symbol) {
                 continue;
@@ -134,7 +137,9 @@ impl Engine {
 
     fn forget_wants(&mut self, slot: u32) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
-        connection.patterns.clear();
+        for want in connection.patterns.drain(..) {
+            self.patterns.remove(&want.pattern, slot);
+        }
         connection.crowded = false;
         for subscription in &mut connection.subscriptions {
             subscription.named = None;
@@ -217,7 +222,10 @@ impl Engine {
         }
         match known {
             Some(index) => connection.patterns[index] = want,
-            None => connection.patterns.push(want),
+            None => {
+                self.patterns.insert(&want.pattern, slot);
+                connection.patterns.push(want);
+            }
         }
         plan.count += new;
         for id in &ids {
