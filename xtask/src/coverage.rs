@@ -20,7 +20,7 @@ pub(crate) struct Coverage {
 }
 
 impl Coverage {
-    /// Runs the tests of `tickwire-proto` and `tickwire-core` and the fuzz corpora with counters, and prints the report by file.
+    /// Runs the tests of `tickwire-proto` and `tickwire-core` with counters, and prints the report by file.
     ///
     /// # Errors
     /// A tool is missing and cannot be installed, a test fails, or a crate is below [`LINES_MIN`].
@@ -28,7 +28,7 @@ impl Coverage {
         setup::ensure_cargo("cargo-llvm-cov")?;
         let tools = Tools::find()?;
         tools.llvm_cov(root, &["clean", "--workspace"])?;
-        let packages = ["-p", "tickwire-proto", "-p", "tickwire-core", "-p", "tickwire-fuzz"];
+        let packages = ["-p", "tickwire-proto", "-p", "tickwire-core"];
         tools.llvm_cov(root, &[&["--no-report"], &packages[..]].concat())?;
         let minimum = LINES_MIN.to_string();
         let mut below = Vec::new();
