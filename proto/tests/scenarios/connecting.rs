@@ -464,6 +464,22 @@ fn measures_the_clock_and_the_age_of_data() {
 }
 
 #[test]
+fn a_snapshot_is_as_old_as_its_newest_kind() {
+    check(
+        "subscribe AAPL; connect; open; wait 100ms; welcome; ack; image AAPL seq=5 bid=1; image AAPL seq=5 phase=OPEN old=90ms; age AAPL",
+        expect![[r#"
+            0.000 Connecting
+            0.000 open #0
+            0.000 send hello
+            0.000 send subscribe AAPL
+            0.100 Syncing (welcomed as n1-1)
+            0.100 ready #1
+            0.100 age Some(50ms)
+        "#]],
+    );
+}
+
+#[test]
 fn progress_is_told_only_for_credit_and_seldom() {
     check(
         "connect; open; welcome window=4096; beat; beat; wait 10ms; beat; wait 60ms; wait 1s; beat",

@@ -285,7 +285,7 @@ impl World {
         let update = v1::Update {
             id: id_of(symbol),
             seq: words.get("seq").map_or(0, |seq| seq.parse().expect("a position")),
-            ts_event_us: self.server_us(),
+            ts_event_us: self.server_us() - words.get("old").map_or(0, |span| duration(span).as_micros() as u64),
             merged: words.get("merged").map_or(0, |merged| merged.parse().expect("a count")),
             flags,
             body: Some(body),

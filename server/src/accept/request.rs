@@ -101,7 +101,7 @@ impl StreamRequest {
 fn item(text: &str, trades: bool) -> Result<v1::SubscribeItem, Refusal> {
     let is_wild = Pattern::is_wild(text);
     let checked = if is_wild { Pattern::parse(text).map(drop) } else { Symbol::parse(text).map(drop) };
-    checked.map_err(|error| Refusal::new(ErrorCode::BadSymbol, format!("{} {error}", text.escape_debug())))?;
+    checked.map_err(|error| Refusal::new(ErrorCode::BadSymbol, format!("{text:?} {error}")))?;
     let target = if is_wild { Target::Pattern(text.to_owned()) } else { Target::Symbol(text.to_owned()) };
     Ok(v1::SubscribeItem { target: Some(target), conflate_ms: None, trades })
 }
@@ -171,9 +171,9 @@ mod tests {
         assert_eq!(stream("symbols=fx.EUR+USD&trades=true", "").unwrap(), "fx.EUR+USD+trades None None");
         for (query, expected) in [
             ("", "400 BAD_MESSAGE symbols is missing: ?symbols=stock.AAPL,crypto.*"),
-            ("symbols=", "400 BAD_SYMBOL  is empty"),
-            ("symbols=a..b", "400 BAD_SYMBOL a..b has an empty word"),
-            ("symbols=a%0D%0Ab", "400 BAD_SYMBOL a\\r\\nb has a character other than A-Z a-z 0-9 _ % : / + - and dots"),
+            ("symbols=", "400 BAD_SYMBOL \"\" is empty"),
+            ("symbols=a..b", "400 BAD_SYMBOL \"a..b\" has an empty word"),
+            ("symbols=a%0D%0Ab", "400 BAD_SYMBOL \"a\\r\\nb\" has a character other than A-Z a-z 0-9 _ % : / + - and dots"),
             ("symbols=a,b,c,d", "400 BAD_MESSAGE symbols names more than 3"),
             ("symbols=%zz", "400 BAD_MESSAGE symbols is not percent-encoded UTF-8"),
             ("symbols=a&symbols=b", "400 BAD_MESSAGE symbols is there twice"),

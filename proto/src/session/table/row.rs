@@ -112,8 +112,10 @@ impl Row {
         let instrument = Arc::make_mut(&mut self.instrument);
         instrument.image.apply(update);
         if update.seq >= instrument.seq {
+            // A snapshot gives each kind at the position of the instrument with a time of its own: the newest counts.
+            let same = update.seq == instrument.seq;
+            instrument.ts_event_us = update.ts_event_us.max(if same { instrument.ts_event_us } else { 0 });
             instrument.seq = update.seq;
-            instrument.ts_event_us = update.ts_event_us;
             instrument.merged = update.merged;
         }
         before.is_none_or(|before| before != instrument.image)
