@@ -1,7 +1,7 @@
 //! The feed side: reads the log, decodes it once, and hands every shard the same batches.
 //!
-//! A [`FeedSource`](source::FeedSource) knows where messages come from and keeps its place there; the [`Feeder`](feeder::Feeder) turns
-//! them into batches, watches the health of the feeds and says when the book is complete.
+//! A `FeedSource` knows where messages come from and keeps its place there; the `Feeder` turns them into batches,
+//! watches the health of the feeds and says when the book is complete.
 
 mod amqp;
 mod clock;

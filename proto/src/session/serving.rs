@@ -44,9 +44,8 @@ impl Session {
             self.control(now, control);
         }
         self.take_feeds(frame.feeds, is_heartbeat);
-        let synced = matches!(&self.link, Link::Up(up) if up.synced);
         for update in &frame.updates {
-            self.table.apply(update, synced, &mut self.stats, &mut self.outputs);
+            self.table.apply(update, &mut self.stats, &mut self.outputs);
         }
         self.settle(now);
         self.tell_progress(now);
@@ -64,6 +63,9 @@ impl Session {
             Control::SnapshotComplete(done) => {
                 self.wanted.complete(done.request_id, !self.config.two_way);
                 self.table.serve(&self.wanted);
+                if self.wanted.is_settled() {
+                    self.table.drop_outdated(&mut self.stats, &mut self.outputs);
+                }
             }
             Control::Heartbeat(heartbeat) => {
                 // Before the images of what is held are complete, a newer token would skip them.

@@ -155,10 +155,10 @@ impl Table {
         }
     }
 
-    /// Applies a record. `synced`: the images of this connection are complete, so an older image is no lagging node but a new log.
+    /// Applies a record.
     ///
     /// Allocates nothing if the row is dirty already, apart from what the image needs.
-    pub(super) fn apply(&mut self, update: &v1::Update, synced: bool, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+    pub(super) fn apply(&mut self, update: &v1::Update, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
         stats.records += 1;
         stats.merged += u64::from(update.merged);
         let number = self.names.get(&update.id).and_then(|name| name.row);
@@ -176,17 +176,20 @@ impl Table {
 
         let mut old = row.is_older(body, update.seq);
         if old && is_image {
-            // Within one connection positions only grow: an older image means that the log has started again.
-            if synced || row.touched == self.connection {
+            // Within one connection positions only grow: an image older than what it gave means that the log has started again. One older
+            // than what another connection gave comes from a node that lags behind that one.
+            if row.is_told_by(body, self.connection) {
                 row.restart();
                 old = false;
             }
             // Bars of several lengths share a guard, and their images may have positions of their own.
-            old &= !matches!(body, Body::Bar(_));
+            old &= !matches!(body, Body::Bar(bar) if row.instrument.image.bars.iter().all(|held| held.length_s != bar.length_s));
         }
         let known = row.newest_seq();
         if core::mem::take(&mut row.doubtful) && update.seq > known {
-            self.push_gap(number, known, update.seq, stats, outputs);
+            // An image may stand for an event at its own position.
+            let to = if is_image { update.seq.saturating_add(1) } else { update.seq };
+            self.push_gap(number, known, to, stats, outputs);
         }
         let Some(row) = row_of(&mut self.rows, number) else { return };
         if is_image && !old && !is_event {
@@ -202,6 +205,15 @@ impl Table {
             stats.repeated += 1;
         } else if row.apply(update, self.connection, is_image) {
             self.mark(number, Record::of(update), stats, outputs);
+        }
+    }
+
+    /// The images of a new log are complete: what it has none of, it does not know.
+    pub(super) fn drop_outdated(&mut self, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        for number in 0..self.rows.len() as u32 {
+            if row_of(&mut self.rows, number).is_some_and(Row::drop_outdated) {
+                self.mark(number, Record::KNOWN, stats, outputs);
+            }
         }
     }
 

@@ -313,7 +313,7 @@ fn what_is_not_resumed_may_have_lost_events() {
             1.000 Syncing (welcomed as n1-1)
             1.000 ready #1
             1.000 Live
-            1.000 read [events lost between 5 and 9] AAPL
+            1.000 read [events lost between 5 and 10] AAPL
             1.000 read AAPL bid 9.00
         "#]],
     );
@@ -396,6 +396,64 @@ fn a_state_that_events_push_out_is_read_as_the_newest() {
             0.000 read AAPL bid 1.00 HALTED (+1, - to -)
             0.000 read MSFT bid 3.00
             0.000 read [HALTED] MSFT bid 3.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
+fn a_node_that_lags_behind_the_last_one_takes_nothing_back() {
+    check(
+        "subscribe AAPL; connect; open; welcome; ack; image AAPL seq=9 bid=9.00; complete; read 1
+         cut; wait 1s; open; welcome; ack; complete; image AAPL seq=7 bid=7.00; latest AAPL; delta AAPL seq=10 bid=10.00; latest AAPL",
+        expect![[r#"
+            0.000 Connecting
+            0.000 open #0
+            0.000 send hello
+            0.000 send subscribe AAPL
+            0.000 Syncing (welcomed as n1-1)
+            0.000 ready #1
+            0.000 Live
+            0.000 read AAPL bid 9.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 latest: AAPL bid 9.00
+            1.000 ready #1
+            1.000 latest: AAPL bid 10.00
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_new_log_does_not_know_is_not_kept_from_the_old_one() {
+    check(
+        "subscribe AAPL,MSFT; connect; open; welcome; ack; image AAPL seq=9 bid=9.00; image AAPL seq=9 phase=HALTED; image MSFT seq=8 bid=8.00; complete
+         read 1; cut; wait 1s; open; welcome epoch=e2 resume=IMAGES; ack; image AAPL seq=1 bid=1.00; complete; latest AAPL; latest MSFT",
+        expect![[r#"
+            0.000 Connecting
+            0.000 open #0
+            0.000 send hello
+            0.000 send subscribe AAPL MSFT
+            0.000 Syncing (welcomed as n1-1)
+            0.000 ready #1
+            0.000 Live
+            0.000 read AAPL bid 9.00 HALTED (+1, - to -)
+            0.000 read MSFT bid 8.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello
+            1.000 send subscribe AAPL MSFT
+            1.000 error RESUME_EXPIRED
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #1
+            1.000 Live
+            1.000 latest: AAPL bid 1.00
+            1.000 latest: MSFT
         "#]],
     );
 }

@@ -40,7 +40,7 @@ pub fn unpack(target: &str, folder: &Path) -> Result<usize> {
     Ok(inputs.len())
 }
 
-/// Keeps the shortest inputs of a folder, up to [`KEPT_BYTES_MAX`], instead of what was kept before.
+/// Keeps the shortest inputs of a folder, up to `KEPT_BYTES_MAX`, instead of what was kept before.
 ///
 /// # Errors
 /// The folder cannot be read, or the corpus not written.

@@ -20,6 +20,10 @@ pub(in crate::session) struct Row {
     /// Newest position of each kind of body. Kinds are guarded apart, so that it does not matter whether a server gives an image the
     /// position of its kind or that of the instrument.
     guards: [u64; KINDS],
+    /// The connection that set each guard.
+    told_by: [u64; KINDS],
+    /// The values are of an earlier log, until the first image of this one.
+    outdated: bool,
     /// The newest event that was given, and how many there were at its position. Single trades are counted apart: a server may send them
     /// behind a newer state.
     given: [EventMark; 2],
@@ -44,6 +48,8 @@ impl Row {
             instrument: Arc::new(instrument),
             members,
             guards: [0; KINDS],
+            told_by: [0; KINDS],
+            outdated: false,
             given: Default::default(),
             told: Default::default(),
             touched: 0,
@@ -96,6 +102,20 @@ impl Row {
         seq < self.guards[kind_of(body)]
     }
 
+    /// Whether what is known of this kind of body comes from this connection.
+    pub(super) fn is_told_by(&self, body: &Body, connection: u64) -> bool {
+        self.told_by[kind_of(body)] == connection
+    }
+
+    /// Forgets values of an earlier log. Returns whether there were any.
+    pub(super) fn drop_outdated(&mut self) -> bool {
+        let drops = core::mem::take(&mut self.outdated) && self.instrument.image != Image::default();
+        if drops {
+            Arc::make_mut(&mut self.instrument).image = Image::default();
+        }
+        drops
+    }
+
     /// Newest position of a state or event.
     pub(super) fn newest_seq(&self) -> u64 {
         self.given.iter().map(|mark| mark.seq).fold(self.instrument.seq, u64::max)
@@ -108,7 +128,12 @@ impl Row {
         // After a reconnect an image may say what is known already. The application need not hear of it again.
         let before = (may_repeat && self.touched > 0 && update.seq == self.guards[kind]).then(|| self.instrument.image.clone());
         self.guards[kind] = update.seq;
+        self.told_by[kind] = connection;
         self.touched = connection;
+        if may_repeat {
+            // The image of another kind may never come: this log may not know it.
+            self.drop_outdated();
+        }
         let instrument = Arc::make_mut(&mut self.instrument);
         instrument.image.apply(update);
         if update.seq >= instrument.seq {
@@ -139,6 +164,8 @@ impl Row {
     /// Positions start again.
     pub(super) fn restart(&mut self) {
         self.guards = [0; KINDS];
+        self.told_by = [0; KINDS];
+        self.outdated = true;
         self.given = Default::default();
         self.told = Default::default();
         self.doubtful = false;
