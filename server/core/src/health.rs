@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A quiet feed sends signs of life; a mute one sends nothing. Silence counts from the last of either, data or sign, and may last as long
-//! as the rule says or [`MISSED_MAX`] announced intervals, whichever is shorter. What is heard while catching up is old and counts for
+//! as the rule says or `MISSED_MAX` announced intervals, whichever is shorter. What is heard while catching up is old and counts for
 //! nothing but the announced interval.
 
 use alloc::format;

@@ -18,7 +18,7 @@ pub trait Sink {
     fn frame(&mut self, connection: ConnectionKey, frame: FrameRef<'_>);
 
     /// All frames of this flush for `connection` were given: write them out. Returns whether the socket took everything; if not, the
-    /// shell keeps the rest and calls [`Engine::writable`] when it has left.
+    /// shell keeps the rest and calls [`Engine::writable`](super::Engine::writable) when it has left.
     fn commit(&mut self, connection: ConnectionKey) -> Written;
 
     /// Close `connection` after what was committed. The engine has forgotten it.
