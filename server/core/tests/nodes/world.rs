@@ -61,21 +61,7 @@ impl World {
 
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let config = || EngineConfig {
-            node: "n".into(),
-            message_bytes_max: 65_536,
-            subscriptions_max: 2_000,
-            items_max: 1_000,
-            commands_per_s: 10,
-            commands_burst: 40,
-            hello_within: Duration::from_secs(5),
-            conflate_ms_default: 250,
-            conflate_ms_min: 0,
-            heartbeat: Duration::from_secs(5),
-            stalled_max: Duration::from_secs(30),
-            events_kept: 12,
-            events_waiting_max: 3,
-        };
+        let config = || EngineConfig { node: "n".into(), events_kept: 12, events_waiting_max: 3, ..EngineConfig::default() };
         let node = || {
             let mut engine = Engine::new(config(), Box::new(Everybody));
             engine.set_wall_clock(Moment::ZERO, 1_800_000_000_000_000);

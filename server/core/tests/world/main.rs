@@ -96,18 +96,9 @@ impl World {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let config = EngineConfig {
             node: "n1".into(),
-            message_bytes_max: 65_536,
-            subscriptions_max: 2_000,
-            items_max: 1_000,
-            commands_per_s: 10,
-            commands_burst: 40,
-            hello_within: Duration::from_secs(5),
-            conflate_ms_default: 250,
-            conflate_ms_min: 0,
-            heartbeat: Duration::from_secs(5),
-            stalled_max: Duration::from_secs(30),
             events_kept: if random.one_in(3) { 10 } else { 10_000 },
             events_waiting_max: if random.one_in(3) { 4 } else { 256 },
+            ..EngineConfig::default()
         };
         let mut engine = Engine::new(config, Box::new(Everyone));
         engine.set_wall_clock(Moment::ZERO, 1_700_000_000_000_000);
