@@ -10,6 +10,8 @@ pub mod code;
 pub mod decimal;
 pub mod image;
 pub mod json;
+#[doc(hidden)]
+pub mod planted;
 pub mod session;
 pub mod symbol;
 pub mod time;

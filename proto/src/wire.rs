@@ -17,6 +17,7 @@ pub use frame::FrameWriter;
 
 use crate::decimal::Scale;
 use crate::json::{self, Info, JsonError, Kind, Nested, OUTCOME_FIELDS, Writer};
+use crate::planted::{Fault, planted};
 use crate::v1;
 
 /// How frames are written.
@@ -50,7 +51,7 @@ pub fn encode_update(encoding: Encoding, update: &v1::Update, naming: Naming<'_>
         Encoding::Json => {
             let mut writer = Writer::new(out);
             writer.price = naming.price_scale;
-            writer.quantity = naming.quantity_scale;
+            writer.quantity = if planted(Fault::WrongQuantityScale) { naming.price_scale } else { naming.quantity_scale };
             writer.symbol = naming.symbol;
             writer.clear = &update.clear;
             writer.cleared = cleared(update);

@@ -41,7 +41,7 @@ struct Step {
 }
 
 /// The whole command.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 8] = [
     Step { name: "formatting", whole: true, quick: true, run: |root| cargo(root, &["fmt", "--all", "--check"]) },
     Step { name: "browser SDK", whole: true, quick: false, run: wasm::build },
     Step {
@@ -49,6 +49,12 @@ const STEPS: [Step; 6] = [
         whole: true,
         quick: true,
         run: |root| cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    },
+    Step {
+        name: "lints with planted faults",
+        whole: true,
+        quick: false,
+        run: |root| cargo(root, &["clippy", "-p", "tickwire-core", "--features", FAULTS, "--all-targets", "--", "-D", "warnings"]),
     },
     // One selection of packages for all commands: cargo then builds each dependency once, with one set of features.
     Step { name: "tests", whole: true, quick: false, run: |root| cargo(root, &["test", "--workspace"]) },
@@ -58,8 +64,18 @@ const STEPS: [Step; 6] = [
         quick: true,
         run: |root| cargo(root, &["test", "--workspace", "--exclude", "tickwire-tests"]),
     },
+    Step {
+        name: "planted faults",
+        whole: true,
+        quick: false,
+        run: |root| cargo(root, &["test", "-p", "tickwire-core", "--features", FAULTS, "--test", "planted", "--", "--exact", FAULTS_TEST]),
+    },
     Step { name: "documentation", whole: true, quick: false, run: |root| cargo(root, &["doc", "--workspace", "--no-deps", "--quiet"]) },
 ];
+
+/// The feature that makes mistakes on purpose, and the test that looks whether they are seen.
+const FAULTS: &str = "planted-faults";
+const FAULTS_TEST: &str = "every_planted_fault_is_caught";
 
 /// Runs cargo in the workspace, with its output on this terminal.
 ///

@@ -30,12 +30,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
 
 #[test]
 fn crates_use_only_whom_they_may() {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(root())
-        .output()
-        .expect("cargo metadata runs");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().expect("packages");
     let members: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
     let listed: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
@@ -49,6 +44,34 @@ fn crates_use_only_whom_they_may() {
             assert!(!members.contains(used) || allowed.contains(&used) || rig_of_tests, "{name} must not use {used}");
         }
     }
+}
+
+#[test]
+fn no_crate_plants_faults() {
+    for package in metadata()["packages"].as_array().expect("packages") {
+        let name = package["name"].as_str().expect("name");
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            assert!(
+                !dependency["features"].to_string().contains("planted-faults"),
+                "{name} enables planted faults of {}",
+                dependency["name"]
+            );
+        }
+        for (feature, enables) in package["features"].as_object().expect("features") {
+            let hands_on = name == "tickwire-core" && feature == "planted-faults";
+            assert!(hands_on || !enables.to_string().contains("planted-faults"), "{feature} of {name} enables planted faults");
+        }
+    }
+}
+
+/// What cargo knows of the workspace.
+fn metadata() -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo metadata runs");
+    serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
 }
 
 #[test]

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::changed::{Changed, Kind};
 use super::{BARS_MAX, EXTRA_KEYS_MAX, OUTCOMES_MAX};
+use crate::planted::{Fault, planted};
 use crate::v1::{self, update::Body};
 
 /// Runs `$visit!(number, field)` for each state field of a quote.
@@ -62,7 +63,7 @@ pub(super) fn quote(state: &mut Option<v1::Quote>, input: &v1::Quote, clear: &[u
         macro_rules! forget {
             ($number:literal, $field:ident) => {
                 if *number == $number {
-                    quote.$field = None;
+                    quote.$field = planted(Fault::ClientClearsToZero).then_some(0);
                     changed.quote |= 1 << $number;
                 }
             };
@@ -89,7 +90,7 @@ pub(super) fn quote_record(state: Option<&v1::Quote>, changed: &Changed) -> v1::
         ($number:literal, $field:ident) => {
             if changed.quote & (1 << $number) != 0 {
                 quote.$field = state.$field;
-                if state.$field.is_none() {
+                if state.$field.is_none() && !planted(Fault::ForgetClear) {
                     clear.push($number);
                 }
             }

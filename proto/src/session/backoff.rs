@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::planted::{Fault, planted};
+
 /// Waits between tries. Counts failures until it is reset.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -21,8 +23,8 @@ impl Backoff {
     /// Full jitter spreads clients that failed together more evenly than any wait with a fixed part.
     pub(super) fn next(&mut self) -> Duration {
         let ceiling = self.ceiling_min.saturating_mul(1 << self.attempt.min(DOUBLINGS_MAX)).min(self.ceiling_max);
-        self.attempt = self.attempt.saturating_add(1);
-        self.random.up_to(ceiling)
+        self.attempt = self.attempt.saturating_add(u32::from(!planted(Fault::ClientNeverBacksOff)));
+        if planted(Fault::ClientWithoutJitter) { ceiling } else { self.random.up_to(ceiling) }
     }
 
     /// Uniform from nothing to `spread`, for waits that a server chose. Counts no failure.

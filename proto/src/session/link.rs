@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::planted::{Fault, planted};
 use crate::time::Moment;
 use crate::v1;
 
@@ -146,7 +147,8 @@ impl Up {
 /// Silence of a healthy connection: two heartbeats, and some time for the network.
 pub(super) fn silence_max(heartbeat_ms: u32) -> Duration {
     let heartbeat = heartbeat_ms.clamp(HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
-    Duration::from_millis(u64::from(heartbeat) * 2) + STALL_MARGIN
+    let beats = if planted(Fault::ClientIgnoresSilence) { 1_000_000 } else { 2 };
+    Duration::from_millis(u64::from(heartbeat) * beats) + STALL_MARGIN
 }
 
 /// Wait for a transport to open. Then it is given up, and tried again after a backoff.

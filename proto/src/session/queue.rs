@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use super::SubscriptionId;
 use super::instrument::{Change, Instrument};
 use super::table::{Rows, row_of};
+use crate::planted::{Fault, planted};
 use crate::v1;
 
 /// One subscription's queue.
@@ -156,7 +157,7 @@ impl Queue {
 
     /// Freezes an unread state, so that the event that comes now stays behind it: a trader sees the price at which a halt stopped it.
     pub(super) fn freeze(&mut self, row: u32, member: &mut Member, instrument: &Instrument) {
-        if let Some(dirty) = self.unmark(member).filter(|dirty| dirty.inputs > 0) {
+        if let Some(dirty) = self.unmark(member).filter(|dirty| dirty.inputs > 0 && !planted(Fault::ClientSkipsStateBeforeEvent)) {
             self.push(row, member, What::State(Box::new(dirty.state_of(instrument))));
         }
     }

@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::link::{Leave, Link, PING_FIRST, Ping, Progress, Up, silence_max};
 use super::wanted::Refusal;
 use super::{Event, Output, Session, State};
+use crate::planted::{Fault, planted};
 use crate::time::Moment;
 use crate::v1::client_frame::Command;
 use crate::v1::server_frame::Control;
@@ -27,7 +28,7 @@ impl Session {
             Err(error) => return self.fail(now, format!("a frame cannot be read: {error}")),
         };
         let Some(peer) = self.link.peer_mut() else { return };
-        if frame.cseq != peer.cseq + 1 {
+        if frame.cseq != peer.cseq + 1 && !planted(Fault::ClientIgnoresHole) {
             let reason = format!("frame {} came after {}", frame.cseq, peer.cseq);
             return self.fail(now, reason);
         }
@@ -69,7 +70,7 @@ impl Session {
             }
             Control::Heartbeat(heartbeat) => {
                 // Before the images of what is held are complete, a newer token would skip them.
-                if !heartbeat.token.is_empty() && self.wanted.is_caught_up() {
+                if !heartbeat.token.is_empty() && (self.wanted.is_caught_up() || planted(Fault::ClientTakesTokenEarly)) {
                     self.resume = Some(heartbeat.token);
                 }
             }

@@ -11,6 +11,7 @@ use super::queue::{Member, Queue, Record};
 use super::wanted::Wanted;
 use super::{Output, Stats, SubscriptionId};
 use crate::decimal::Scale;
+use crate::planted::{Fault, planted};
 use crate::symbol::Symbol;
 use crate::v1;
 use crate::v1::update::Body;
@@ -219,7 +220,7 @@ impl Table {
 
     /// Events of an instrument were lost.
     pub(super) fn gap(&mut self, gap: &v1::Gap, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
-        let named = self.names.get(&gap.id).and_then(|name| name.row);
+        let named = self.names.get(&gap.id).and_then(|name| name.row).filter(|_| !planted(Fault::ClientIgnoresGap));
         let Some(number) = named.filter(|row| row_of(&mut self.rows, *row).is_some_and(|row| row.is_served())) else {
             stats.ignored += 1;
             return;

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Item, SubscribeOptions, SubscriptionId};
+use crate::planted::{Fault, planted};
 use crate::symbol::{Pattern, Symbol};
 use crate::v1;
 use crate::v1::client_frame::Command;
@@ -147,7 +148,7 @@ impl Wanted {
     /// A new connection: the server knows nothing.
     pub(super) fn forget_told(&mut self) {
         self.leaving.clear();
-        self.changed = !self.targets.is_empty();
+        self.changed = !self.targets.is_empty() && !planted(Fault::ClientForgetsWanted);
         for target in self.targets.values_mut() {
             (target.told, target.granted, target.wire) = (false, false, Wire::Unasked);
         }

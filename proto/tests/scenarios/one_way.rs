@@ -4,7 +4,7 @@ use expect_test::expect;
 use tickwire_proto::session::SessionConfig;
 use tickwire_proto::wire::Encoding;
 
-use crate::check_with;
+use super::check_with;
 
 fn one_way() -> SessionConfig {
     SessionConfig { two_way: false, encoding: Encoding::Json, ..SessionConfig::default() }

@@ -7,7 +7,7 @@ use tickwire_proto::session::{Change, Session, SessionConfig, State, Subscriptio
 use tickwire_proto::v1::update::Body;
 use tickwire_proto::wire::Encoding;
 
-use crate::world::World;
+use super::world::World;
 
 /// Steps without much sense in their order.
 fn any_step() -> impl Strategy<Value = String> {

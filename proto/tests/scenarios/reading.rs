@@ -3,7 +3,7 @@
 use expect_test::expect;
 use tickwire_proto::session::SessionConfig;
 
-use crate::{check, check_with};
+use super::{check, check_with};
 
 #[test]
 fn reads_the_newest_state_only() {

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use tickwire_proto::session::SessionConfig;
 
-use crate::{check, check_with};
+use super::{check, check_with};
 
 #[test]
 fn several_calls_become_one_command() {
@@ -143,7 +143,7 @@ fn a_refused_request_refuses_its_symbols() {
 #[test]
 fn a_burst_of_commands_keeps_to_the_allowance() {
     let burst: String = (0..33).map(|n| format!("subscribe S{n};")).collect();
-    let told = crate::world::World::new(SessionConfig::default()).play(&format!("live; {burst} wait 1s"));
+    let told = super::world::World::new(SessionConfig::default()).play(&format!("live; {burst} wait 1s"));
     let sent: Vec<&str> = told.lines().filter(|line| line.contains("send subscribe")).collect();
     assert_eq!(sent.len(), 31);
     expect![[r#"
@@ -156,7 +156,7 @@ fn a_burst_of_commands_keeps_to_the_allowance() {
 #[test]
 fn a_large_set_is_cut_into_messages() {
     let symbols: Vec<String> = (0..2_500).map(|n| format!("stock.SYMBOL-{n:04}")).collect();
-    let told = crate::world::World::new(SessionConfig::default()).play(&format!("subscribe {}; connect; open", symbols.join(",")));
+    let told = super::world::World::new(SessionConfig::default()).play(&format!("subscribe {}; connect; open", symbols.join(",")));
     let sizes: Vec<usize> =
         told.lines().filter(|line| line.contains("send subscribe")).map(|line| line.split_whitespace().count() - 3).collect();
     assert_eq!(sizes.iter().sum::<usize>(), 2_500);
@@ -169,7 +169,7 @@ fn a_token_covers_no_more_than_fits_into_the_first_message() {
     let reconnect = "cut; wait 1s; open; welcome; ack";
     // The second connection breaks when only its first request is answered, with a token that is newer.
     let story = format!("subscribe {}; live; {reconnect}; complete 1; beat e1:5; {reconnect}", symbols.join(","));
-    let told = crate::world::World::new(SessionConfig::default()).play(&story);
+    let told = super::world::World::new(SessionConfig::default()).play(&story);
     let sizes: Vec<usize> =
         told.lines().filter(|line| line.contains("send subscribe")).map(|line| line.split_whitespace().count() - 3).collect();
     let (first, rest) = (sizes[0], 1_200 - sizes[0]);

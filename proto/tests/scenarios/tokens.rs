@@ -3,7 +3,7 @@
 use expect_test::expect;
 use tickwire_proto::session::SessionConfig;
 
-use crate::check_with;
+use super::check_with;
 
 fn renewing() -> SessionConfig {
     SessionConfig { token: Some("t1".into()), refresh: true, ..SessionConfig::default() }
@@ -73,7 +73,7 @@ fn a_known_expiry_is_met_at_four_fifths() {
     let config = SessionConfig { token: Some(token.into()), refresh: true, ..SessionConfig::default() };
     let beats = "wait 30s; beat;".repeat(26);
     let story = format!("connect; open; welcome heartbeat=30000; {beats} wait 21s; token 1 t2");
-    let told = crate::world::World::new(config).play(&story);
+    let told = super::world::World::new(config).play(&story);
     let told: Vec<&str> = told.lines().filter(|line| !line.ends_with("send ping")).collect();
     expect![[r#"
         0.000 Connecting

@@ -43,6 +43,8 @@ struct Request {
 
 impl World {
     pub(crate) fn new(config: SessionConfig) -> Self {
+        #[cfg(feature = "planted-faults")]
+        tickwire_proto::planted::plant(&std::env::var("PLANTED").unwrap_or_default());
         Self {
             encoding: config.encoding,
             two_way: config.two_way,

@@ -14,6 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control};
 
@@ -188,7 +189,7 @@ impl Engine {
     /// The socket of a blocked connection has taken everything.
     pub fn writable(&mut self, now: Moment, connection: ConnectionKey) {
         self.now = now;
-        if let Some(slot) = self.roster.slot(connection) {
+        if let Some(slot) = self.roster.slot(connection).filter(|_| !planted(Fault::ForgetWritable)) {
             self.unblock(now, slot);
             self.rearm(slot);
         }

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::image::Image;
+use crate::planted::{Fault, planted};
 use crate::session::instrument::Instrument;
 use crate::session::queue::Member;
 use crate::symbol::Symbol;
@@ -99,7 +100,7 @@ impl Row {
 
     /// Whether a position is older than what is known of this kind of body.
     pub(super) fn is_older(&self, body: &Body, seq: u64) -> bool {
-        seq < self.guards[kind_of(body)]
+        seq < self.guards[kind_of(body)] && !planted(Fault::ClientAppliesOlder)
     }
 
     /// Whether what is known of this kind of body comes from this connection.
@@ -154,7 +155,7 @@ impl Row {
             *told = EventMark { seq, count: 0 };
         }
         told.count = told.count.saturating_add(1);
-        let is_new = (seq, told.count) > (given.seq, given.count);
+        let is_new = (seq, told.count) > (given.seq, given.count) || planted(Fault::ClientRepeatsEvents);
         if is_new {
             *given = *told;
         }
@@ -163,6 +164,9 @@ impl Row {
 
     /// Positions start again.
     pub(super) fn restart(&mut self) {
+        if planted(Fault::ClientKeepsPositions) {
+            return;
+        }
         self.guards = [0; KINDS];
         self.told_by = [0; KINDS];
         self.outdated = true;

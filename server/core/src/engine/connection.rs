@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode};
 use tickwire_proto::wire::Encoding;
@@ -216,7 +217,8 @@ impl Connection {
 
     /// Whether records may go straight to it, past an empty outbox.
     pub(super) fn is_open(&self) -> bool {
-        self.is_live() && self.blocked.is_none() && !self.paused && self.outbox.is_none() && !self.feeds_due
+        let paused = self.paused && !planted(Fault::IgnorePause);
+        self.is_live() && self.blocked.is_none() && !paused && self.outbox.is_none() && !self.feeds_due
     }
 
     /// Whether the next flush has something for it.
@@ -280,6 +282,7 @@ impl Connection {
     /// The rate that a request gets.
     pub(super) fn granted(&self, asked: Option<RateClass>, min_ms: u32) -> RateClass {
         let min_ms = min_ms.max(self.grant.as_deref().map_or(0, |grant| grant.conflate_ms_min));
+        let min_ms = if planted(Fault::IgnoreMinimumRate) { 0 } else { min_ms };
         asked.unwrap_or(self.rate).max(RateClass::granted(0, min_ms))
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
 use tickwire_proto::wire::{encode_feed, encode_update};
@@ -162,7 +163,7 @@ impl Engine {
     }
 
     /// Lists the newest state of dirty instruments, longest dirty first, as many as fit.
-    fn take_turns(&mut self, slot: u32) {
+    pub(super) fn take_turns(&mut self, slot: u32) {
         let Self { roster, dispatch, book, lanes, stats, scratch, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
         let bytes_max = if connection.behind.is_some() { SLOW_BYTES_MAX } else { TURN_BYTES_MAX };
@@ -245,7 +246,7 @@ impl Engine {
             self.lanes.get(lane).first_seq(subscription.trades())
         });
         let outbox = connection.outbox.as_deref().and_then(|outbox| outbox.first_seq());
-        Some(match lanes.chain(outbox).min() {
+        Some(match lanes.chain(outbox).min().filter(|_| !planted(Fault::TokenAhead)) {
             Some(untold) => untold.checked_sub(1).min(self.position),
             None => self.position,
         })
@@ -263,6 +264,9 @@ impl Engine {
             self.stats.frame_bytes += written.bytes;
             self.stats.records_sent += written.records;
             connection.last_written = now;
+            if planted(Fault::NoHeartbeatUnderLoad) {
+                connection.last_heartbeat = now;
+            }
             if sink.commit(key) == Written::Blocked && connection.blocked.is_none() {
                 connection.blocked = Some(now);
                 connection.behind.get_or_insert(now);
@@ -280,7 +284,7 @@ impl Engine {
         let idle = connection.blocked.is_none() && !connection.has_work(self.synced);
         if idle {
             connection.behind = None;
-            if connection.slow {
+            if connection.slow && !planted(Fault::NeverClearSlow) {
                 connection.well.get_or_insert(now);
             }
         }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 
 use super::events::Event;
@@ -150,6 +151,9 @@ impl Lanes {
             return;
         }
         let due = lane.class.due(now, lane.left);
+        if due > now && planted(Fault::DropTrailingEdge) {
+            return lane.forget();
+        }
         lane.scheduled = Some(due);
         if due <= now {
             self.due.push(index);
@@ -211,6 +215,9 @@ impl Lane {
         if self.trades.len() >= LANE_TRADES_MAX {
             let lost = self.trades.remove(0).seq;
             self.trades_lost = Some(self.trades_lost.map_or((lost, lost), |(first, _)| (first, lost)));
+            if planted(Fault::UntoldTradeLoss) {
+                self.trades_lost = None;
+            }
         }
         self.trades.push(trade.clone());
     }
@@ -219,17 +226,22 @@ impl Lane {
         !self.pending.is_empty() || !self.trades.is_empty()
     }
 
-    /// Takes what there is to tell, at `now`. The trades stay until [`Lane::forget`], so that their buffer is used again.
+    /// Takes what there is to tell, at `now`. The trades stay until [`Lane::forget_trades`], so that their buffer is used again.
     pub(super) fn speak(&mut self, now: Moment) -> Pending {
         // The next interval counts from the time that was due, not from when the flush came to it: lateness must not add up, and lanes
         // that are in step must stay in step.
         let summoned = self.summoned.take();
         self.left = summoned.filter(|due| self.class.forgives(now.since(*due))).or(Some(now));
-        core::mem::take(&mut self.pending)
+        self.pending.take()
     }
 
+    /// Forgets what there was to tell.
     pub(super) fn forget(&mut self) {
         self.pending = Pending::default();
+        self.forget_trades();
+    }
+
+    pub(super) fn forget_trades(&mut self) {
         self.trades.clear();
         self.trades_lost = None;
         self.ahead.clear();
@@ -244,7 +256,7 @@ impl Lane {
 
     /// Notes that a subscriber has been told everything up to `seq`, ahead of the lane.
     pub(super) fn is_ahead(&mut self, slot: u32, seq: u64) {
-        if self.trades.is_empty() {
+        if self.trades.is_empty() || planted(Fault::TradesBehindState) {
             return;
         }
         match self.ahead.iter_mut().find(|(ahead, _)| *ahead == slot) {

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::v1::server_frame::Control;
 
 use super::events::Event;
@@ -85,14 +86,16 @@ impl Outbox {
             Some(known) => known.merge(pending),
             None => {
                 self.dirty.insert(instrument, *pending);
-                self.turns.push_back(Turn::Instrument(instrument));
+                let turn = Turn::Instrument(instrument);
+                if planted(Fault::NewestDirtyFirst) { self.turns.push_front(turn) } else { self.turns.push_back(turn) }
             }
         }
     }
 
     /// Ends a snapshot after all that is dirty now.
     pub(super) fn end_snapshot(&mut self, request_id: u32) {
-        self.turns.push_back(Turn::Complete { request_id });
+        let turn = Turn::Complete { request_id };
+        if planted(Fault::CompleteBeforeImages) { self.turns.push_front(turn) } else { self.turns.push_back(turn) }
     }
 
     /// Takes the marks of `instrument`, out of turn.
@@ -140,6 +143,9 @@ impl Outbox {
 
     /// Notes a loss to report.
     pub(super) fn lose(&mut self, instrument: InstrumentId, first: u64, last: u64) {
+        if planted(Fault::UntoldGap) {
+            return;
+        }
         let (from, to) = self.gaps.entry(instrument).or_insert((first, last));
         (*from, *to) = ((*from).min(first), (*to).max(last));
     }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use tickwire_proto::image::{Changed, Kind};
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 
 use super::book::Instrument;
@@ -33,7 +34,7 @@ impl Pending {
     /// Adds one input.
     pub(super) fn add(&mut self, kind: Kind, changed: &Changed, last: Option<i64>, seq: u64) {
         self.changed.merge(changed);
-        self.inputs[kind.index()] = self.inputs[kind.index()].saturating_add(1);
+        self.inputs[kind.index()] = self.inputs[kind.index()].saturating_add(if planted(Fault::DoubleMergeCount) { 2 } else { 1 });
         self.widen(last.map(|last| (last, last)));
         self.hold(Some(seq));
     }
@@ -46,6 +47,15 @@ impl Pending {
         }
         self.widen(later.extremes);
         self.hold(later.first_seq);
+    }
+
+    /// Takes all of it, for a record that tells it.
+    pub(super) fn take(&mut self) -> Self {
+        let taken = core::mem::take(self);
+        if planted(Fault::KeepExtremes) {
+            self.extremes = taken.extremes;
+        }
+        taken
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,6 +93,7 @@ impl Pending {
 
     fn widen(&mut self, other: Option<(i64, i64)>) {
         self.extremes = match (self.extremes, other) {
+            (Some(_), Some(newest)) if planted(Fault::ResetExtremes) => Some(newest),
             (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
             (mine, theirs) => mine.or(theirs),
         };

@@ -4,6 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use tickwire_proto::image::{Changed, Kind, Kinds};
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, update::Body};
 use tickwire_proto::wire::{Encoding, encode_feed, encode_info, encode_update};
@@ -59,6 +60,9 @@ impl Engine {
 
     fn start_over(&mut self, slot: u32) {
         let Some(connection) = self.roster.get_mut(slot).filter(|connection| !connection.subscriptions.is_empty()) else { return };
+        if planted(Fault::UntoldReset) {
+            return;
+        }
         let mut subscriptions = core::mem::take(&mut connection.subscriptions);
         for subscription in &mut subscriptions {
             subscription.set_told(false);
@@ -97,7 +101,7 @@ impl Engine {
 
     fn tell_info(&mut self, now: Moment, id: InstrumentId, lanes: [u32; super::RATE_CLASSES_MS.len()]) {
         let Self { book, lanes: all, dispatch, roster, config, .. } = self;
-        let Some(instrument) = book.get(id) else { return };
+        let Some(instrument) = book.get(id).filter(|_| !planted(Fault::UntoldScales)) else { return };
         let records =
             [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| encode_info(encoding, &instrument.info, out)));
         for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
@@ -121,7 +125,7 @@ impl Engine {
     pub(super) fn update(&mut self, now: Moment, update: &v1::Update) {
         let id = InstrumentId(update.id);
         let Some(instrument) = self.book.get_mut(id) else { return };
-        if instrument.seq.is_some_and(|newest| update.seq < newest) {
+        if instrument.seq.is_some_and(|newest| update.seq < newest) && !planted(Fault::ApplyOlderUpdate) {
             return;
         }
         self.stats.updates_applied += 1;
@@ -189,7 +193,7 @@ impl Engine {
     fn publish(&mut self, now: Moment, id: InstrumentId, update: &v1::Update) {
         let Some(lanes) = self.book.get(id).map(Instrument::lanes) else { return };
         // The halt leaves behind the last quote: a trader sees the price it stopped at.
-        for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
+        for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE && !planted(Fault::EventBeforeState)) {
             self.speak(now, lane, EVENT_RECORDS_MAX);
             self.settle(now, lane);
         }
@@ -269,7 +273,7 @@ impl Engine {
             }
             stats.updates_conflated += merged;
         }
-        lane.forget();
+        lane.forget_trades();
     }
 
     /// Fixes what the outboxes of a lane's subscribers have to say about its instrument, before an event changes it.
@@ -333,6 +337,9 @@ impl Engine {
             Some(index) => self.feeds[index] = state.clone(),
             None if self.feeds.len() < FEEDS_MAX => self.feeds.push(state.clone()),
             None => return,
+        }
+        if planted(Fault::UntoldFeedState) {
+            return;
         }
         let Self { book, dispatch, roster, config, .. } = self;
         let records = [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| encode_feed(encoding, state, out)));

@@ -3,6 +3,7 @@
 use core::num::NonZeroU8;
 use core::time::Duration;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 
 use super::RATE_CLASSES_MS;
@@ -33,7 +34,8 @@ impl RateClass {
     /// that all lanes of its class share (the multiples of the interval), by at most a [`BEAT_DRIFT`]th of the interval each time and
     /// never early: so the records of many symbols come to leave in one write, which is where the cost is.
     pub(super) fn due(self, now: Moment, left: Option<Moment>) -> Moment {
-        let interval = u64::from(self.millis()) * 1_000;
+        let interval = u64::from(self.millis()) * if planted(Fault::HalveInterval) { 500 } else { 1_000 };
+        let left = left.or(planted(Fault::DelayLeadingEdge).then_some(now));
         let Some(left) = left.filter(|_| interval > 0) else { return now };
         let end = left.as_micros().saturating_add(interval);
         if end <= now.as_micros() {

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
 use tickwire_proto::wire::encode_info;
@@ -33,7 +34,10 @@ impl Recipient<'_> {
             return;
         }
         if !is_straight(self.connection, self.dispatch, self.slot) {
-            return self.wait(Waiting::Event(event.clone()));
+            if !planted(Fault::DropEvent) {
+                self.wait(Waiting::Event(event.clone()));
+            }
+            return;
         }
         introduce(self.connection, self.dispatch, self.book, self.slot, event.instrument);
         let encoding = self.connection.encoding;
@@ -90,7 +94,7 @@ pub(super) fn is_straight(connection: &Connection, dispatch: &Dispatch, slot: u3
 pub(super) fn introduce(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, slot: u32, id: InstrumentId) -> bool {
     let encoding = connection.encoding;
     let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { return false };
-    if !subscription.told() {
+    if !subscription.told() && !planted(Fault::OmitInfo) {
         subscription.set_told(true);
         let record = dispatch.store(|out| encode_info(encoding, &instrument.info, out));
         dispatch.push(slot, Part::Info, record);

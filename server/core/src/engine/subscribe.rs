@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control, subscribe_item::Target};
 use tickwire_proto::{Pattern, Symbol};
@@ -73,7 +74,7 @@ impl Engine {
     /// A new instrument joins the patterns that name it.
     pub(super) fn join_patterns(&mut self, id: InstrumentId) {
         let waiting = self.book.get(id).map(|instrument| self.patterns.matching(&instrument.symbol)).unwrap_or_default();
-        for slot in waiting {
+        for slot in waiting.into_iter().filter(|_| !planted(Fault::IgnoreLateInstrument)) {
             let Some(instrument) = self.book.get(id) else { return };
             let Some(connection) = self.roster.get_mut(slot) else { continue };
             let Some((class, trades)) = connection.terms(&instrument.symbol, None, self.config.conflate_ms_min) else { continue };
@@ -245,14 +246,17 @@ impl Engine {
         let mut images_follow = 0;
         for id in fresh {
             let (Some(instrument), true) = (self.book.get(*id), connection.find(*id).is_some()) else { continue };
-            let changed = resume.is_none_or(|told| instrument.seq > told);
+            let changed = resume.is_none_or(|told| instrument.seq > told && !planted(Fault::ResumeWithoutImages));
             let pending = if changed { Pending::images(instrument) } else { Pending::default() };
             images_follow += if changed { instrument.images_count() } else { 0 };
             connection.outbox().mark(*id, &pending);
         }
         connection.outbox().end_snapshot(request_id);
-        self.dispatch.set_open(slot, false);
+        self.dispatch.set_open(slot, planted(Fault::DeltaBeforeImage));
         self.dispatch.touch(slot);
+        if planted(Fault::ImagesBeforeAck) {
+            self.take_turns(slot);
+        }
         self.tell(slot, Control::SubscribeAck(v1::SubscribeAck { request_id, results, images_follow }));
         if let Some(told) = resume {
             self.replay(now, slot, told, fresh);
@@ -278,7 +282,8 @@ impl Engine {
         let Self { roster, dispatch, book, config, ring, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
         let mut recipient = Recipient { slot, connection, dispatch, book, config, now };
-        for event in ring.after(told).filter(|event| fresh.binary_search(&event.instrument).is_ok()) {
+        for event in ring.after(told).filter(|event| !planted(Fault::ResumeWithoutEvents) && fresh.binary_search(&event.instrument).is_ok())
+        {
             recipient.give_event(event);
         }
     }
@@ -316,7 +321,7 @@ impl Engine {
         let Self { roster, dispatch, book, config, lanes, .. } = self;
         let Some(lane) = book.get(old.instrument).and_then(|instrument| instrument.lane(old.class)) else { return };
         let lane = lanes.get(lane);
-        let Some(connection) = roster.get_mut(slot).filter(|_| lane.has_news()) else { return };
+        let Some(connection) = roster.get_mut(slot).filter(|_| lane.has_news() && !planted(Fault::DropCarryOver)) else { return };
         if old.trades() {
             Recipient { slot, connection, dispatch, book, config, now }.give_trades(lane);
         }
@@ -335,7 +340,9 @@ impl Engine {
             outbox.forget(id);
         }
         self.stats.subscriptions -= 1;
-        self.leave_lane(&gone);
+        if !planted(Fault::LeakLane) {
+            self.leave_lane(&gone);
+        }
     }
 
     /// Takes a subscription out of its lane; an empty lane closes.

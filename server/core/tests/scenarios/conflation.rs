@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::check;
+use super::check;
 
 #[test]
 fn the_first_change_leaves_at_once_and_later_ones_at_the_end_of_the_interval() {

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::check;
+use super::check;
 
 #[test]
 fn commands_beyond_the_budget_are_refused_with_a_time() {

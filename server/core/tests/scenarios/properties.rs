@@ -9,8 +9,8 @@ use tickwire_core::Entry;
 use tickwire_proto::v1::{self, UpdateFlag, client_frame::Command, subscribe_item::Target, update::Body};
 use tickwire_proto::wire::Encoding;
 
-use crate::script;
-use crate::world::{World, config, grant_of};
+use super::script;
+use super::world::{World, config, grant_of};
 
 #[test]
 fn after_the_storm_every_client_knows_the_truth() {

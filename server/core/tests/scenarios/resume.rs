@@ -2,8 +2,8 @@
 
 use expect_test::expect;
 
-use crate::world::{self, World};
-use crate::{check, check_in};
+use super::world::{self, World};
+use super::{check, check_in};
 
 #[test]
 fn only_what_changed_since_the_token_gets_an_image() {

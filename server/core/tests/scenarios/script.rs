@@ -7,7 +7,7 @@ use tickwire_proto::Pattern;
 use tickwire_proto::v1::{self, FeedHealth, TradingPhase, UpdateFlag, client_frame::Command, subscribe_item::Target, update::Body};
 use tickwire_proto::wire::Encoding;
 
-use crate::world::{World, grant_of};
+use super::world::{World, grant_of};
 
 /// Runs a script. Panics on what it does not understand.
 pub(crate) fn run(world: &mut World, script: &str) {

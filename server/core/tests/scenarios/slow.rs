@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::check;
+use super::check;
 
 #[test]
 fn a_blocked_client_gets_one_record_per_instrument_longest_dirty_first() {

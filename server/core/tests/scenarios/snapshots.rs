@@ -7,8 +7,8 @@ use tickwire_core::Entry;
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, update::Body};
 
-use crate::script;
-use crate::world::{World, config};
+use super::script;
+use super::world::{World, config};
 
 /// A world with `count` instruments `s.1`, `s.2` ..., each with a quote.
 fn crowd(count: u32) -> World {
@@ -82,7 +82,7 @@ fn more_than_a_frame_of_changes_at_once_is_spread_over_flushes() {
 fn events_that_do_not_fit_are_a_gap_and_an_image() {
     let mut settings = config();
     settings.events_waiting_max = 3;
-    crate::check_in(
+    super::check_in(
         World::new(settings),
         "
             new stock.A; new stock.B; quote stock.A 1 bid=1; quote stock.B 2 bid=1
@@ -108,7 +108,7 @@ fn events_that_do_not_fit_are_a_gap_and_an_image() {
 fn trades_go_before_events_when_there_is_no_room() {
     let mut settings = config();
     settings.events_waiting_max = 3;
-    crate::check_in(
+    super::check_in(
         World::new(settings),
         "
             new stock.A
@@ -133,7 +133,7 @@ fn trades_go_before_events_when_there_is_no_room() {
 fn three_overflows_within_a_minute_end_the_connection() {
     let mut settings = config();
     settings.events_waiting_max = 1;
-    crate::check_in(
+    super::check_in(
         World::new(settings),
         "
             new stock.A
@@ -158,7 +158,7 @@ fn three_overflows_within_a_minute_end_the_connection() {
 fn events_that_left_the_ring_are_a_gap_on_resume() {
     let mut settings = config();
     settings.events_kept = 2;
-    crate::check_in(
+    super::check_in(
         World::new(settings),
         "
             new stock.A; new stock.B; quote stock.B 1 bid=1; status stock.A 2 OPEN; status stock.A 3 HALTED; status stock.A 4 OPEN; status stock.A 5 HALTED
@@ -200,7 +200,7 @@ fn trades_beyond_the_ring_of_a_lane_are_a_gap() {
 fn too_many_items_are_refused_as_a_whole() {
     let mut settings = config();
     settings.items_max = 2;
-    crate::check_in(
+    super::check_in(
         World::new(settings),
         "open a; sub a x y z",
         expect![[r#"

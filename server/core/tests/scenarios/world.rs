@@ -13,7 +13,7 @@ use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, server_frame::Control, upd
 use tickwire_proto::wire::{Encoding, decode_server, encode_client};
 use tickwire_proto::{Pattern, Scale};
 
-use crate::transcript;
+use super::transcript;
 
 /// The engine, the time, and the clients by name.
 pub(crate) struct World {
@@ -80,6 +80,8 @@ impl World {
     }
 
     pub(crate) fn unsynced(config: EngineConfig) -> Self {
+        #[cfg(feature = "planted-faults")]
+        tickwire_proto::planted::plant(&std::env::var("PLANTED").unwrap_or_default());
         let mut engine = Engine::new(config, Box::new(Tokens));
         engine.set_wall_clock(Moment::ZERO, 1_000_000_000);
         Self { engine, now: Moment::ZERO, instruments: Vec::new(), batch: Batch::default(), clients: Clients::default() }
