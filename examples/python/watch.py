@@ -27,8 +27,8 @@ HEARTBEAT_MS = 5_000
 def compile_schema():
     """Python classes from the .proto files; in a real project, generate them once and keep them."""
     folder = tempfile.mkdtemp(prefix="tickwire-schema-")
-    files = [f"tickwire/v1/{name}.proto" for name in ("market", "session")]
-    if protoc.main(["protoc", f"-I{SCHEMA}", f"--python_out={folder}", *files]) != 0:
+    files = [f"tickwire/v1/{name}.proto" for name in ("market", "session", "ticker")]
+    if protoc.main(["protoc", f"-I{SCHEMA}", f"--python_out={folder}", f"--grpc_python_out={folder}", *files]) != 0:
         sys.exit("the schema does not compile")
     sys.path.insert(0, folder)
     return importlib.import_module("tickwire.v1.market_pb2"), importlib.import_module("tickwire.v1.session_pb2")

@@ -3,17 +3,16 @@
 mod admission;
 mod head;
 mod origin;
+mod reception;
 mod refusal;
 mod request;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tickwire_core::access::{Authority as _, Grant};
 use tickwire_core::engine::Arrival;
 use tickwire_proto::v1::ErrorCode;
 use tickwire_proto::wire::Encoding;
@@ -24,29 +23,21 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use admission::{Admission, Visitor};
 pub(crate) use head::Head;
-pub(crate) use refusal::Refusal;
+pub(crate) use reception::{Reception, authorize, bearer_of};
+pub(crate) use refusal::{Refusal, retry_after_s};
 
-use crate::auth::{Gate, TOKEN_BYTES_MAX};
 use crate::http::HttpSide;
-use crate::shard::{Newcomer, Shards, TransportKind, sse_preface};
+use crate::shard::{Carrier, Newcomer, TransportKind, sse_preface};
 use head::{HEAD_BYTES_MAX, HeadError};
 use request::{StreamRequest, WebSocketRequest};
 
 /// What the door needs to know.
 #[derive(Debug)]
 pub(crate) struct Door {
-    pub(crate) node: String,
     pub(crate) origins: Vec<String>,
     pub(crate) head_within: Duration,
-    pub(crate) items_max: usize,
-    pub(crate) gate: Gate,
-    pub(crate) shards: Shards,
-    pub(crate) admission: Admission,
+    pub(crate) reception: Arc<Reception>,
     pub(crate) http: HttpSide,
-    /// Cancelled when the node leaves: sessions are refused from then on.
-    pub(crate) leaving: CancellationToken,
-    /// Sessions so far, for their names.
-    pub(crate) sessions: AtomicU64,
     /// Permits to tell somebody beyond the limit of one address why.
     pub(crate) explanations: Arc<Semaphore>,
 }
@@ -92,15 +83,15 @@ impl Door {
     }
 
     async fn greet(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        let visitor = self.admission.visitor(peer.ip());
+        let visitor = self.reception.visitor(peer.ip());
         let explanation = visitor.is_err().then(|| self.explanations.clone().try_acquire_owned());
         if matches!(explanation, Some(Err(_))) {
             return;
         }
         let mut bytes = Vec::new();
-        let read = tokio::time::timeout(self.head_within, read_head(&mut socket, &mut bytes)).await;
-        let head = match read {
-            Ok(Ok(Some(head))) => head,
+        let read = tokio::time::timeout(self.head_within, read_opening(&mut socket, &mut bytes)).await;
+        let opening = match read {
+            Ok(Ok(Some(opening))) => opening,
             // Too late, or gone: nobody to answer to.
             Err(_) | Ok(Ok(None)) => return,
             Ok(Err(error)) => {
@@ -108,9 +99,15 @@ impl Door {
                 return refuse(socket, &Refusal::new(ErrorCode::BadMessage, error.to_string()).with(status, "")).await;
             }
         };
-        match visitor {
-            Ok(visitor) => self.serve(socket, peer, visitor, head, bytes, permit).await,
-            Err(code) => refuse(socket, &Refusal::new(code, "too many connections from this address")).await,
+        match (opening, visitor) {
+            (Opening::Request(head), Ok(visitor)) => self.serve(socket, peer, visitor, head, bytes, permit).await,
+            (Opening::Request(_), Err(refusal)) => refuse(socket, &refusal).await,
+            (Opening::Http2, Ok(_visitor)) => {
+                drop(permit);
+                Box::pin(self.http.serve_http2(socket, peer, bytes)).await;
+            }
+            // What could be said would be said in frames; the end says enough.
+            (Opening::Http2, Err(_)) => {}
         }
     }
 
@@ -147,9 +144,11 @@ impl Door {
             return Box::pin(answer(socket, &preface)).await;
         };
         bytes.drain(..head.len);
-        tracing::debug!(session = %arrival.session, transport = ?transport, subject = arrival.grant.as_ref().map(|grant| grant.subject.as_str()), "a session begins");
         match socket.into_std() {
-            Ok(socket) => self.shards.attach(Newcomer { socket, visitor, transport, arrival, preface, early: bytes }).await,
+            Ok(socket) => {
+                let carrier = Carrier::Socket(socket);
+                self.reception.hand_over(Newcomer { carrier, visitor, transport, arrival, preface, early: bytes }).await;
+            }
             Err(error) => tracing::warn!(%error, "a socket could not be handed over"),
         }
     }
@@ -165,25 +164,17 @@ impl Door {
             (TransportKind::WebSocket { text: encoding == Encoding::Json }, encoding, None, response)
         } else {
             let with_cors = |refusal: Refusal| Refusal { headers: format!("{}{cors}", refusal.headers), ..refusal };
-            let StreamRequest { hello, subscribe } = StreamRequest::parse(head, self.items_max).map_err(with_cors)?;
+            let StreamRequest { hello, subscribe } = StreamRequest::parse(head, self.reception.items_max()).map_err(with_cors)?;
             (TransportKind::Sse { chunked: head.is_1_1 }, Encoding::Json, Some((hello, subscribe)), sse_preface(head.is_1_1, &cors))
         };
         let token = bearer(head)?;
         // A WebSocket without a token in its head brings it in Hello; an event stream has no other chance.
         let grant = match (token, &request) {
             (None, None) => None,
-            (token, _) => Some(self.grant(token)?),
+            (token, _) => Some(self.reception.grant(token)?),
         };
-        if self.leaving.is_cancelled() {
-            return Err(Refusal::new(ErrorCode::ShuttingDown, "this node is leaving"));
-        }
-        visitor.begin_session().map_err(|code| Refusal::new(code, "this node is full"))?;
-        let session = format!("{}-{}", self.node, self.sessions.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(Invitation { transport, arrival: Some(Arrival { encoding, grant, request, session }), preface })
-    }
-
-    fn grant(&self, token: Option<&str>) -> Result<Grant, Refusal> {
-        authorize(&self.gate, token)
+        let arrival = self.reception.admit(visitor, encoding, grant, request)?;
+        Ok(Invitation { transport, arrival: Some(arrival), preface })
     }
 }
 
@@ -204,22 +195,6 @@ impl Invitation {
     }
 }
 
-/// The grant of a token, or of nobody.
-///
-/// # Errors
-/// The refusal says whether to get another token.
-pub(crate) fn authorize(gate: &Gate, token: Option<&str>) -> Result<Grant, Refusal> {
-    let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    gate.grant(token, unix_s).map_err(|code| {
-        let text = match code {
-            ErrorCode::AuthRequired => "a token is needed: Authorization: Bearer ...",
-            ErrorCode::AuthExpired => "the token has expired",
-            _ => "the token is not acceptable",
-        };
-        Refusal::new(code, text)
-    })
-}
-
 /// The bearer token of a request.
 fn bearer(head: &Head) -> Result<Option<&str>, Refusal> {
     if !head.has("authorization") {
@@ -229,25 +204,33 @@ fn bearer(head: &Head) -> Result<Option<&str>, Refusal> {
     value.map(Some).ok_or_else(|| Refusal::new(ErrorCode::AuthInvalid, "Authorization is not one bearer token"))
 }
 
-/// The token of an `Authorization` header.
-pub(crate) fn bearer_of(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && token.len() <= TOKEN_BYTES_MAX).then(|| token.trim())
-}
-
 /// Whether a request belongs to a shard.
 pub(crate) fn is_session(head: &Head) -> bool {
     matches!(head.path.as_str(), WS_PATH | SSE_PATH)
 }
 
-/// Reads until a head is whole. `None`: the client left before.
-async fn read_head(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<Option<Head>, HeadError> {
+/// How a connection begins.
+enum Opening {
+    /// With a request of HTTP/1.x.
+    Request(Head),
+    /// With the preface of HTTP/2.
+    Http2,
+}
+
+/// Reads until it is clear how the connection begins: a head is whole, or the preface of HTTP/2. `None`: the client left before.
+async fn read_opening(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<Option<Opening>, HeadError> {
     loop {
         let mut piece = [0; 2_048];
         let Ok(len @ 1..) = socket.read(&mut piece).await else { return Ok(None) };
         bytes.extend_from_slice(&piece[..len]);
+        if bytes.starts_with(HTTP2_PREFACE) {
+            return Ok(Some(Opening::Http2));
+        }
+        if HTTP2_PREFACE.starts_with(bytes) {
+            continue;
+        }
         if let Some(head) = Head::parse(bytes)? {
-            return Ok(Some(head));
+            return Ok(Some(Opening::Request(head)));
         }
     }
 }
@@ -273,6 +256,8 @@ async fn answer(mut socket: TcpStream, response: &[u8]) {
     let _ = tokio::time::timeout(FAREWELL_MAX, farewell).await;
 }
 
+/// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const WS_PATH: &str = "/v1/ws";
 const SSE_PATH: &str = "/v1/sse";
 /// Connections that the kernel keeps for us while we are busy, enough for a storm after a restart.

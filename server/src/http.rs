@@ -1,8 +1,10 @@
-//! Every request that is not a session: health, instruments, metrics and the page, by salvo over one connection after another.
+//! Every request that is not a session on a socket of its own: health, instruments, metrics and the page by salvo, and calls by gRPC.
 
 mod api;
+mod http2;
 mod page;
 mod requests;
+mod rewound;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,15 +16,21 @@ use salvo::{ConnCtrl, Service};
 use tickwire_proto::v1::ErrorCode;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Head, Refusal};
+use crate::grpc::GrpcSide;
 pub(crate) use api::Api;
 use requests::Requests;
+use rewound::Rewound;
 
 /// The HTTP side. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct HttpSide {
     service: Arc<Service>,
+    grpc: GrpcSide,
+    /// Cancelled when the node leaves.
+    leaving: CancellationToken,
     connections: Arc<Semaphore>,
 }
 
@@ -36,9 +44,10 @@ impl std::fmt::Debug for HttpSide {
 pub(crate) type Session = (TcpStream, Head, Vec<u8>);
 
 impl HttpSide {
-    /// Serves `api`.
-    pub(crate) fn new(api: Api) -> Self {
-        Self { service: Arc::new(api.service()), connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    /// Serves `api` and `grpc`.
+    pub(crate) fn new(api: Api, grpc: GrpcSide) -> Self {
+        let (leaving, connections) = (api.leaving.clone(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        Self { service: Arc::new(api.service()), grpc, leaving, connections }
     }
 
     /// Serves the request that begins with `bytes`, and those that follow it on the same connection. Ends with the connection, or with a
@@ -66,6 +75,17 @@ impl HttpSide {
             .max_buf_size(BUFFER_BYTES_MAX)
             .serve_connection(io, handler);
         Ok(connection.without_shutdown().await.ok().and_then(|parts| parts.io.into_inner().into_session()))
+    }
+
+    /// Serves a connection of HTTP/2 that begins with `bytes`. Ends with the connection.
+    pub(crate) async fn serve_http2(&self, socket: TcpStream, peer: SocketAddr, bytes: Vec<u8>) {
+        let Ok(_permit) = self.connections.try_acquire() else { return };
+        http2::serve(Rewound::new(socket, bytes), self.grpc.clone(), peer.ip(), self.leaving.clone()).await;
+    }
+
+    /// Waits until every connection has ended, at most for `within`: what was said last is on its way then.
+    pub(crate) async fn emptied(&self, within: Duration) {
+        let _ = tokio::time::timeout(within, self.connections.acquire_many(CONNECTIONS_MAX as u32)).await;
     }
 }
 

@@ -6,6 +6,7 @@
 mod accept;
 pub mod auth;
 pub mod config;
+mod grpc;
 mod http;
 pub mod ingest;
 mod server;

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tickwire_core::engine::EngineConfig;
@@ -11,9 +11,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::accept::{self, Admission, Door};
+use crate::accept::{self, Admission, Door, Reception};
 use crate::auth::Gate;
 use crate::config::{Config, DrainConfig};
+use crate::grpc::GrpcSide;
 use crate::http::{Api, HttpSide};
 use crate::ingest;
 use crate::shard::Shards;
@@ -25,6 +26,7 @@ pub struct Server {
     address: SocketAddr,
     drain: DrainConfig,
     shards: Shards,
+    http: HttpSide,
     threads: Vec<JoinHandle<()>>,
     /// Cancelled by the owner: leave.
     stop: CancellationToken,
@@ -53,22 +55,21 @@ impl Server {
             metrics: config.metrics.then_some(metrics),
             page: config.page,
         };
+        let limits = &config.limits;
+        let admission = Admission::new(limits.connections_max, limits.connections_per_ip_max);
+        let reception = Arc::new(Reception::new(config.node, limits.items_max, gate, admission, shards.clone(), stop.clone()));
+        let grpc = GrpcSide::new(reception.clone(), api.readiness.clone(), limits.message_bytes_max)?;
+        let http = HttpSide::new(api, grpc);
         let door = Door {
-            node: config.node,
             origins: config.origins,
-            head_within: config.limits.head_within,
-            items_max: config.limits.items_max,
-            gate,
-            shards: shards.clone(),
-            admission: Admission::new(config.limits.connections_max, config.limits.connections_per_ip_max),
-            http: HttpSide::new(api),
-            leaving: stop.clone(),
-            sessions: AtomicU64::new(0),
+            head_within: limits.head_within,
+            reception,
+            http: http.clone(),
             explanations: Arc::new(Semaphore::new(accept::EXPLANATIONS_MAX)),
         };
         tokio::spawn(Arc::new(door).stay_open(listener, ended.clone()));
         info!(%address, shards = threads.len(), "listening");
-        Ok(Self { address, drain: config.drain, shards, threads, stop, ended })
+        Ok(Self { address, drain: config.drain, shards, http, threads, stop, ended })
     }
 
     /// Where it listens; the port is the real one when the configuration said 0.
@@ -85,6 +86,7 @@ impl Server {
         info!(connections = self.shards.connections(), "draining");
         self.shards.drain(retry_after, spread, within).await;
         let left_behind = self.shards.connections();
+        self.http.emptied(LAST_WORDS_WITHIN).await;
         self.ended.cancel();
         self.shards.stop().await;
         let threads = self.threads;
@@ -92,6 +94,9 @@ impl Server {
         info!(left_behind, "ended");
     }
 }
+
+/// Time for the last words of calls to leave with their connections, which may be kept open by others.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 fn engine_config(config: &Config) -> EngineConfig {
     let limits = &config.limits;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod hub;
+mod link;
 mod reactor;
 mod sse;
 
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::accept::Visitor;
 use crate::auth::Gate;
+pub(crate) use link::{Carrier, Ending, PipeReader, pipe};
 use reactor::Reactor;
 pub(crate) use sse::preface as sse_preface;
 
@@ -75,7 +77,7 @@ pub(crate) struct InstrumentPage {
 
 /// A connection whose request was accepted.
 pub(crate) struct Newcomer {
-    pub(crate) socket: std::net::TcpStream,
+    pub(crate) carrier: Carrier,
     /// Its place among the connections of this node.
     pub(crate) visitor: Visitor,
     pub(crate) transport: TransportKind,
@@ -94,6 +96,8 @@ pub(crate) enum TransportKind {
     WebSocket { text: bool },
     /// Events; `chunked` for HTTP/1.1, plain until the end of the connection for HTTP/1.0.
     Sse { chunked: bool },
+    /// Messages of a call.
+    Grpc,
 }
 
 impl Shards {

@@ -11,7 +11,47 @@ use tickwire_simulator::steady_price;
 fn a_python_client_is_made_from_the_schema_alone() -> Result<()> {
     let server = Tickwire::start(&["demo", "--steady", "4x40"])?;
     let output = run_python(&["--url", &server.ws(), "--conflate", "0", "--count", "20", "bench.S0", "bench.S1"])?;
-    let text = String::from_utf8(output.stdout)?;
+    check_records(&String::from_utf8(output.stdout)?)
+}
+
+#[test]
+fn a_python_client_makes_calls_over_grpc() -> Result<()> {
+    let server = Tickwire::start(&["demo", "--steady", "4x40"])?;
+    let address = server.address().to_string();
+    let script = "watch_grpc.py";
+    let output = python_script(script, &["--address", &address, "--conflate", "0", "--count", "20", "bench.S0", "bench.S1"])?;
+    check_records(&succeeded(&output)?)?;
+    // The time of a call ends it, and what it asked wrongly is said by item.
+    let output = python_script(script, &["--address", &address, "--timeout", "2", "bench.S0", "bench.NONE"])?;
+    let errors = String::from_utf8(output.stderr)?;
+    ensure!(errors.contains("bench.NONE: UNKNOWN_SYMBOL") && errors.contains("DEADLINE_EXCEEDED"), "{errors}");
+    Ok(())
+}
+
+#[test]
+fn a_python_caller_is_told_why_it_is_refused() -> Result<()> {
+    let secret = "correct horse battery staple, long enough";
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("t.toml");
+    std::fs::write(&file, "auth.anonymous.symbols = []\n[[auth.jwt.keys]]\nalg = \"HS256\"\nenv = \"SECRET\"\n")?;
+    let arguments = ["demo", "--steady", "4x40", "--config", file.to_str().context("a path of UTF-8")?];
+    let server = Tickwire::start_with(&arguments, &[("SECRET", secret)])?;
+    let address = server.address().to_string();
+    let ask = |token: &[&str]| -> Result<Output> {
+        python_script("watch_grpc.py", &[&["--address", &address, "--count", "3", "bench.S0"], token].concat())
+    };
+    for (token, code) in [(&[][..], "AUTH_REQUIRED"), (&["--token", "forged"], "AUTH_INVALID")] {
+        let errors = String::from_utf8(ask(token)?.stderr)?;
+        ensure!(errors.starts_with(code), "{errors}");
+    }
+    let claims = serde_json::json!({"sub": "u1", "exp": 4_000_000_000_u64, "symbols": ["bench.#"]});
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key)?;
+    ensure!(succeeded(&ask(&["--token", &token])?)?.lines().count() == 3, "who has a token is served");
+    Ok(())
+}
+
+fn check_records(text: &str) -> Result<()> {
     ensure!(text.lines().count() == 20, "20 records were asked for: {text}");
     for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
@@ -58,10 +98,20 @@ fn curl_reads_server_sent_events() -> Result<()> {
 }
 
 fn run_python(arguments: &[&str]) -> Result<Output> {
-    let script = top().join("examples/python/watch.py");
-    let output = Command::new(python(&top().join("target/python"))?).arg(script).args(arguments).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = python_script("watch.py", arguments)?;
+    succeeded(&output)?;
     Ok(output)
+}
+
+fn python_script(name: &str, arguments: &[&str]) -> Result<Output> {
+    let script = top().join("examples/python").join(name);
+    Ok(Command::new(python(&top().join("target/python"))?).arg(script).args(arguments).output()?)
+}
+
+/// What a program printed that has ended well.
+fn succeeded(output: &Output) -> Result<String> {
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout.clone())?)
 }
 
 fn cents(price: &str) -> Result<i64> {

@@ -3,6 +3,7 @@
 
 mod door;
 mod examples;
+mod grpc;
 mod leaving;
 mod peer;
 mod refusals;

@@ -1,20 +1,21 @@
 //! Rust code from the schema: protox reads the .proto files (no `protoc` needed), prost-build writes the messages, tonic-build the
-//! gRPC service. What is written is committed; `check` says where it has drifted.
+//! gRPC service, and the descriptors are what reflection answers from. What is written is committed; `check` says where it has drifted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use prost::Message as _;
 
 /// Generates everything into the source tree.
 pub(crate) fn run(root: &Path) -> Result<()> {
-    for (path, text) in generate(root)? {
+    for (path, bytes) in generate(root)? {
         let target = root.join(&path);
-        if fs::read_to_string(&target).is_ok_and(|old| old == text) {
+        if fs::read(&target).is_ok_and(|old| old == bytes) {
             continue;
         }
         fs::create_dir_all(target.parent().context("generated files live in a folder")?)?;
-        fs::write(&target, text)?;
+        fs::write(&target, bytes)?;
         crate::say(&format!("wrote {}", path.display()));
     }
     Ok(())
@@ -24,7 +25,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 pub(crate) fn check(root: &Path) -> Result<()> {
     let drifted: Vec<String> = generate(root)?
         .into_iter()
-        .filter(|(path, text)| fs::read_to_string(root.join(path)).map_or(true, |old| old != *text))
+        .filter(|(path, bytes)| fs::read(root.join(path)).map_or(true, |old| old != *bytes))
         .map(|(path, _)| path.display().to_string())
         .collect();
     if !drifted.is_empty() {
@@ -33,10 +34,13 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every generated file with its text, relative to the root.
-fn generate(root: &Path) -> Result<Vec<(PathBuf, String)>> {
+/// Every generated file with what is in it, relative to the root.
+fn generate(root: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let descriptors =
         protox::compile(SCHEMA.map(|file| root.join("proto").join(file)), [root.join("proto")]).context("the schema does not compile")?;
+    let mut bare = descriptors.clone();
+    // Tools that ask a server for its schema want names and types; the comments are most of the bytes.
+    bare.file.iter_mut().for_each(|file| file.source_code_info = None);
     let scratch = root.join("target/codegen");
     fs::create_dir_all(&scratch)?;
 
@@ -67,8 +71,9 @@ fn generate(root: &Path) -> Result<Vec<(PathBuf, String)>> {
     let ticker = fs::read_to_string(scratch.join("tickwire.v1.Ticker.rs"))?;
 
     Ok(vec![
-        (PathBuf::from("proto/src/generated/tickwire.v1.rs"), format!("{NOTICE}{messages}")),
-        (PathBuf::from("server/src/generated/tickwire.v1.Ticker.rs"), format!("{NOTICE}{ticker}")),
+        (PathBuf::from("proto/src/generated/tickwire.v1.rs"), format!("{NOTICE}{messages}").into_bytes()),
+        (PathBuf::from("server/src/generated/tickwire.v1.Ticker.rs"), format!("{NOTICE}{ticker}").into_bytes()),
+        (PathBuf::from("server/src/generated/tickwire.v1.descriptors.bin"), bare.encode_to_vec()),
     ])
 }
 

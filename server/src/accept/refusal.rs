@@ -18,12 +18,12 @@ impl Refusal {
         let (status, headers) = match code {
             ErrorCode::AuthRequired | ErrorCode::AuthInvalid | ErrorCode::AuthExpired => (401, "WWW-Authenticate: Bearer\r\n"),
             ErrorCode::OriginRefused | ErrorCode::NotEntitled => (403, ""),
-            ErrorCode::TooManyConnections => (503, "Retry-After: 10\r\n"),
-            ErrorCode::ServerFull | ErrorCode::ShuttingDown => (503, "Retry-After: 1\r\n"),
+            ErrorCode::TooManyConnections | ErrorCode::ServerFull | ErrorCode::ShuttingDown => (503, ""),
             ErrorCode::Internal => (500, ""),
             _ => (400, ""),
         };
-        Self { status, code, text: text.into(), headers: headers.to_owned() }
+        let retry_after = retry_after_s(code).map(|seconds| format!("Retry-After: {seconds}\r\n"));
+        Self { status, code, text: text.into(), headers: retry_after.unwrap_or_else(|| headers.to_owned()) }
     }
 
     /// The same with another status and header lines.
@@ -31,9 +31,14 @@ impl Refusal {
         Self { status, headers: headers.to_owned(), ..self }
     }
 
+    /// What the answer says, as JSON.
+    pub(crate) fn body(&self) -> String {
+        serde_json::json!({"code": self.code.name(), "text": self.text}).to_string()
+    }
+
     /// The whole answer. The connection ends with it.
     pub(crate) fn response(&self) -> Vec<u8> {
-        let body = serde_json::json!({"code": self.code.name(), "text": self.text}).to_string();
+        let body = self.body();
         let reason = http::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
         format!(
             "HTTP/1.1 {} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n{}\r\n{body}",
@@ -42,5 +47,14 @@ impl Refusal {
             self.headers
         )
         .into_bytes()
+    }
+}
+
+/// When to come back after a refusal, if that helps. Nodes that are full or leave send clients to another, which may be at once.
+pub(crate) fn retry_after_s(code: ErrorCode) -> Option<u32> {
+    match code {
+        ErrorCode::TooManyConnections => Some(10),
+        ErrorCode::ServerFull | ErrorCode::ShuttingDown => Some(1),
+        _ => None,
     }
 }

@@ -160,7 +160,8 @@ fn json(res: &mut Response, status: StatusCode, value: &serde_json::Value) {
 
 fn answer(res: &mut Response, refusal: &Refusal) {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-    json(res, status, &serde_json::json!({"code": refusal.code.name(), "text": refusal.text}));
+    res.status_code(status);
+    body_of(res, "application/json", refusal.body().into_bytes());
 }
 
 fn body_of(res: &mut Response, content_type: &'static str, body: Vec<u8>) {

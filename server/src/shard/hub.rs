@@ -6,17 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use tickwire_core::engine::{ConnectionKey, FrameRef, Sink, Written};
 use tickwire_proto::Moment;
 use tickwire_proto::v1::ErrorCode;
 
-use super::connection::{Appointment, Connection, Phase, Sent};
+use super::connection::{Appointment, Connection, Phase};
+use super::link::{Bell, Call, Carrier, Link, Sent, Socket};
 use super::{TransportKind, Visitor};
 
 /// The connections, and what their sockets are given.
 pub(super) struct Hub {
     registry: Registry,
+    /// Rung by the readers of pipes.
+    bell: Arc<Bell>,
     slots: Vec<Option<Connection>>,
     free: Vec<u32>,
     serials: u64,
@@ -34,9 +38,10 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(registry: Registry, connections: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(registry: Registry, bell: Arc<Bell>, connections: Arc<AtomicUsize>) -> Self {
         Self {
             registry,
+            bell,
             slots: Vec::new(),
             free: Vec::new(),
             serials: 0,
@@ -49,25 +54,44 @@ impl Hub {
         }
     }
 
-    /// Takes over a socket.
-    pub(super) fn insert(&mut self, socket: std::net::TcpStream, transport: TransportKind, visitor: Visitor) -> io::Result<u32> {
-        let mut socket = mio::net::TcpStream::from_std(socket);
+    /// Takes over a way to a client.
+    pub(super) fn insert(&mut self, carrier: Carrier, transport: TransportKind, visitor: Visitor) -> io::Result<u32> {
         let key = self.free.pop().unwrap_or(self.slots.len() as u32);
-        // Edges of both directions from the start: no system call when a socket fills up or empties.
-        if let Err(error) = self.registry.register(&mut socket, Token(key as usize), Interest::READABLE | Interest::WRITABLE) {
-            if (key as usize) < self.slots.len() {
-                self.free.push(key);
-            }
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return Err(error);
-        }
         self.serials += 1;
-        let connection = Connection::new(socket, transport, visitor, self.serials);
+        let link = match self.link(carrier, Call { key, serial: self.serials }) {
+            Ok(link) => link,
+            Err(error) => {
+                if (key as usize) < self.slots.len() {
+                    self.free.push(key);
+                }
+                self.connections.fetch_sub(1, Ordering::Relaxed);
+                return Err(error);
+            }
+        };
+        let connection = Connection::new(link, transport, visitor, self.serials);
         match self.slots.get_mut(key as usize) {
             Some(slot) => *slot = Some(connection),
             None => self.slots.push(Some(connection)),
         }
         Ok(key)
+    }
+
+    /// Has `carrier` watched.
+    fn link(&self, carrier: Carrier, call: Call) -> io::Result<Link> {
+        match carrier {
+            Carrier::Socket(socket) => Ok(Link::Socket(Socket::new(self.watch(socket, call.key)?))),
+            Carrier::Pipe(pipe) => {
+                pipe.bind(self.bell.clone(), call);
+                Ok(Link::Pipe(pipe))
+            }
+        }
+    }
+
+    /// Edges of both directions from the start: no system call when a socket fills up or empties.
+    fn watch(&self, socket: std::net::TcpStream, key: u32) -> io::Result<TcpStream> {
+        let mut socket = TcpStream::from_std(socket);
+        self.registry.register(&mut socket, Token(key as usize), Interest::READABLE | Interest::WRITABLE)?;
+        Ok(socket)
     }
 
     pub(super) fn get(&mut self, key: u32) -> Option<&mut Connection> {
@@ -77,7 +101,9 @@ impl Hub {
     /// Closes the socket and frees the key.
     pub(super) fn remove(&mut self, key: u32) {
         let Some(mut connection) = self.slots.get_mut(key as usize).and_then(Option::take) else { return };
-        let _ = self.registry.deregister(&mut connection.socket);
+        if let Link::Socket(socket) = &mut connection.link {
+            let _ = self.registry.deregister(&mut socket.stream);
+        }
         self.free.push(key);
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -89,8 +115,9 @@ impl Hub {
         if let Some(connection) = self.get(key) {
             connection.push_end(&mut scratch, code, reason);
             connection.phase = Phase::Leaving { discarded: 0 };
-            let (sent, serial) = (connection.send(&scratch), connection.serial);
-            connection.shut_if_done();
+            let (sent, serial) = (connection.link.send(&scratch), connection.serial);
+            connection.link.end(code.and_then(ErrorCode::from_close_code), reason);
+            connection.link.shut_if_done();
             if sent == Sent::Broken {
                 self.remove(key);
             } else {
@@ -156,7 +183,7 @@ impl Sink for Hub {
 
     fn commit(&mut self, key: ConnectionKey) -> Written {
         let sent = match self.slots.get_mut(key.0 as usize) {
-            Some(Some(connection)) => connection.send(&self.scratch),
+            Some(Some(connection)) => connection.link.send(&self.scratch),
             _ => Sent::All,
         };
         self.scratch.clear();

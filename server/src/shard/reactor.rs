@@ -13,8 +13,9 @@ use tickwire_proto::v1::{self, ErrorCode};
 use tickwire_proto::{Moment, Symbol};
 use tokio::sync::mpsc;
 
-use super::connection::{Phase, Sent};
+use super::connection::Phase;
 use super::hub::Hub;
+use super::link::{Bell, Sent};
 use super::{BookImages, InstrumentPage, Newcomer, ShardCommand, TransportKind};
 use crate::websocket::{Incoming, Violation};
 
@@ -22,6 +23,7 @@ use crate::websocket::{Incoming, Violation};
 pub(super) struct Reactor {
     poll: Poll,
     waker: Arc<Waker>,
+    bell: Arc<Bell>,
     commands: mpsc::Receiver<ShardCommand>,
     engine: Engine,
     hub: Hub,
@@ -48,12 +50,14 @@ impl Reactor {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let hub = Hub::new(poll.registry().try_clone()?, connections);
+        let bell = Arc::new(Bell::new(waker.clone()));
+        let hub = Hub::new(poll.registry().try_clone()?, bell.clone(), connections);
         let (buffer, unread, origin) = (vec![0; READ_BYTES], Vec::new(), Instant::now());
         let (now, told_time_at, has_more_commands, stopping) = (Moment::ZERO, None, false, false);
         Ok(Self {
             poll,
             waker,
+            bell,
             commands,
             engine,
             hub,
@@ -166,13 +170,13 @@ impl Reactor {
     }
 
     fn attach(&mut self, newcomer: Newcomer) {
-        let Newcomer { socket, visitor, transport, arrival, preface, mut early } = newcomer;
-        let key = match self.hub.insert(socket, transport, visitor) {
+        let Newcomer { carrier, visitor, transport, arrival, preface, mut early } = newcomer;
+        let key = match self.hub.insert(carrier, transport, visitor) {
             Ok(key) => key,
             Err(error) => return tracing::warn!(%error, "a connection could not be watched"),
         };
         self.engine.attach(self.now, ConnectionKey(key), arrival);
-        match self.hub.get(key).map(|connection| connection.send(&preface)) {
+        match self.hub.get(key).map(|connection| connection.link.send(&preface)) {
             Some(Sent::Broken) => self.gone(key),
             _ => self.received(key, &mut early),
         }
@@ -180,7 +184,7 @@ impl Reactor {
 
     fn socket_event(&mut self, event: &Event) {
         if event.token() == WAKE {
-            return;
+            return self.answer_bell();
         }
         let key = event.token().0 as u32;
         if event.is_writable() {
@@ -191,14 +195,26 @@ impl Reactor {
         }
     }
 
+    /// Looks at the pipes that were emptied, or whose readers have left.
+    fn answer_bell(&mut self) {
+        for call in self.bell.take() {
+            let Some(connection) = self.hub.get(call.key).filter(|connection| connection.serial == call.serial) else { continue };
+            match connection.link.send_rest() {
+                Sent::Broken => self.gone(call.key),
+                Sent::All if connection.phase == Phase::Open => self.engine.writable(self.now, ConnectionKey(call.key)),
+                _ => {}
+            }
+        }
+    }
+
     /// The socket takes bytes again.
     fn write(&mut self, key: u32) {
-        let Some(connection) = self.hub.get(key).filter(|connection| connection.is_blocked()) else { return };
+        let Some(connection) = self.hub.get(key).filter(|connection| connection.link.is_blocked()) else { return };
         let (sent, phase) = (connection.send_rest(), connection.phase);
         match (sent, phase) {
             (Sent::Broken, _) => self.gone(key),
             (Sent::All, Phase::Open) => self.engine.writable(self.now, ConnectionKey(key)),
-            (Sent::All, Phase::Leaving { .. }) => connection.shut_if_done(),
+            (Sent::All, Phase::Leaving { .. }) => connection.link.shut_if_done(),
             (Sent::Blocked, _) => {}
         }
     }
@@ -208,7 +224,7 @@ impl Reactor {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.hub.get(key) else { break };
-            match connection.read(&mut buffer) {
+            match connection.link.read(&mut buffer) {
                 Ok(None) => {
                     self.buffer = buffer;
                     return;
@@ -237,7 +253,7 @@ impl Reactor {
             }
             (Phase::Open, TransportKind::WebSocket { text }) => self.received_frames(key, text, bytes),
             // A body, or a second request: neither is read.
-            (Phase::Open, TransportKind::Sse { .. }) => {}
+            (Phase::Open, TransportKind::Sse { .. } | TransportKind::Grpc) => {}
         }
     }
 

@@ -1,0 +1,92 @@
+//! What the bytes of a connection travel on. Each kind keeps what could not leave yet, bounded by one flush.
+
+mod pipe;
+mod socket;
+
+use std::io;
+
+use tickwire_proto::v1::ErrorCode;
+
+pub(super) use pipe::{Bell, Call, PipeWriter};
+pub(crate) use pipe::{Ending, PipeReader, pipe};
+pub(super) use socket::Socket;
+
+/// The way to one client.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// A socket of this shard.
+    Socket(Socket),
+    /// A task that writes to a connection it shares with others (HTTP/2).
+    Pipe(PipeWriter),
+}
+
+/// A way to a client that no shard has yet.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    /// A plain socket.
+    Socket(std::net::TcpStream),
+    /// The end for a shard of a [`pipe`].
+    Pipe(PipeWriter),
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Everything has left.
+    All,
+    /// Something is left in user space.
+    Blocked,
+    /// There is no way to the client any more.
+    Broken,
+}
+
+impl Link {
+    /// Writes `bytes` behind what is unsent; keeps what does not leave.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Sent {
+        match self {
+            Self::Socket(socket) => socket.send(bytes),
+            Self::Pipe(pipe) => pipe.send(bytes),
+        }
+    }
+
+    /// Writes more of what is unsent.
+    pub(super) fn send_rest(&mut self) -> Sent {
+        match self {
+            Self::Socket(socket) => socket.send_rest(),
+            Self::Pipe(pipe) => pipe.standing(),
+        }
+    }
+
+    /// Whether something is unsent.
+    pub(super) fn is_blocked(&self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.is_blocked(),
+            Self::Pipe(pipe) => pipe.is_blocked(),
+        }
+    }
+
+    /// Reads into `buffer`. `Ok(None)`: nothing there now; `Ok(Some(0))`: the client has ended its half.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Socket(socket) => socket.read(buffer),
+            // One way: the request has said everything.
+            Self::Pipe(_) => Ok(None),
+        }
+    }
+
+    /// Says why the conversation ends, where the link itself has a place for it.
+    pub(super) fn end(&mut self, code: Option<ErrorCode>, text: &str) {
+        if let Self::Pipe(pipe) = self {
+            pipe.end(code, text);
+        }
+    }
+
+    /// Ends our half once everything has left.
+    pub(super) fn shut_if_done(&mut self) {
+        match self {
+            Self::Socket(socket) => socket.shut_if_done(),
+            // Its reader leaves when it has read the end.
+            Self::Pipe(_) => {}
+        }
+    }
+}
