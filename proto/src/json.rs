@@ -15,7 +15,7 @@ mod table;
 mod tables;
 mod write;
 
-pub use feed::{FeedJson, FeedJsonUpdate, Places};
+pub use feed::{FeedJson, FeedJsonUpdate, Places, feed_fields};
 pub(crate) use frame::{decode_client, decode_server};
 pub(crate) use kind::{Info, Kind, Nested};
 pub(crate) use table::Choice;

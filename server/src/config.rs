@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_is_checked_with_its_place() {
+        let file = format!("{OPEN}[[feed.mappings]]\npattern = \"md.#\"\nbody = \"quote\"\nfields = [\"bid=/b\"]\ntime_unit = \"days\"\n");
+        let problems = load(&file, &[], &[]).unwrap_err();
+        assert_eq!(problems, ["feed.mappings[0].time_unit is not one of s, ms, us, ns, rfc3339 (t.toml:6)"]);
+        let right = file.replace("days", "us");
+        assert_eq!(load(&right, &[], &[]).unwrap().feed.intake.mappings.len(), 1);
+        let problems = load(&right.replace("bid=/b", "price=/b"), &[], &[]).unwrap_err();
+        assert!(problems[0].starts_with("feed.mappings[0].fields has \"price\", but the body has bid"), "{problems:?}");
+    }
+
+    #[test]
     fn anonymous_access_beyond_loopback_has_to_be_meant() {
         let open = format!("{OPEN}listen = \"0.0.0.0:0\"\n");
         assert!(load(&open, &[], &[]).unwrap_err()[0].starts_with("auth.anonymous.symbols "));

@@ -6,6 +6,7 @@
 mod amqp;
 mod clock;
 mod feeder;
+mod inflate;
 mod simulated;
 mod source;
 
@@ -90,6 +91,7 @@ pub fn default_intake() -> IntakeConfig {
         updates_max: UPDATES_MAX,
         instruments_max: INSTRUMENTS_MAX,
         rules: vec![FeedRule { feed: "feed".to_owned(), pattern: every_symbol(), silence_max: None, age_max: None }],
+        mappings: Vec::new(),
     }
 }
 

@@ -55,6 +55,7 @@ impl Reader {
             updates_max: 1_000,
             instruments_max: 1_000,
             rules: ["stock", "crypto", "soccer", "bench"].map(rule).into(),
+            mappings: Vec::new(),
         };
         Self { intake: Intake::new(config), batch: Batch::default(), seq: 0, signs_of_life: 0 }
     }

@@ -367,6 +367,7 @@ fn intake_config() -> IntakeConfig {
         updates_max: 1_000,
         instruments_max: 1_000,
         rules: FEEDS.map(rule).into(),
+        mappings: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -22,6 +23,15 @@ impl House {
     /// Both run, and the server is ready.
     pub(crate) async fn open() -> Self {
         let mut house = Self::open_without_server();
+        house.start_server();
+        house.ready(200).await;
+        house
+    }
+
+    /// Both run, the server with the configuration of an example.
+    pub(crate) async fn of_example(config: &str) -> Self {
+        let mut house = Self::open_without_server();
+        std::fs::copy(root().join("examples").join(config), house.folder.path().join("tickwire.toml")).unwrap();
         house.start_server();
         house.ready(200).await;
         house
@@ -62,6 +72,19 @@ impl House {
             sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Runs a publisher of the examples to its end; `lines` are its standard input.
+pub(crate) fn publish(house: &House, script: &str, arguments: &[&str], lines: &str) {
+    let mut publisher = Command::new(python())
+        .arg(root().join("examples").join(script))
+        .args(["--amqp", &house.broker.url()])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut publisher.stdin.take().unwrap(), lines.as_bytes()).unwrap();
+    assert!(publisher.wait().unwrap().success());
 }
 
 /// A Python with pika, made once below `target/`.

@@ -3,6 +3,7 @@
 
 mod crash;
 mod house;
+mod mapped;
 mod oracle;
 mod poison;
 mod publisher;

@@ -23,9 +23,10 @@ async fn poison_is_set_aside_and_the_rest_goes_on() {
 
     let too_many = format!("{{\"updates\":[{}]}}", vec!["{\"quote\":{\"last\":\"1\"}}"; 1_001].join(","));
     let too_large = vec![b' '; (1 << 20) + 1];
-    let poison: [(&str, &str, &str, &str, &[u8]); 10] = [
+    let poison: [(&str, &str, &str, &str, &[u8]); 11] = [
         ("content_type", "stock.A", "text/csv", "", b"187.42"),
-        ("content_encoding", "stock.B", "application/json", "gzip", b"{\"quote\":{\"last\":\"1\"}}"),
+        ("content_encoding", "stock.B", "application/json", "br", b"{\"quote\":{\"last\":\"1\"}}"),
+        ("undecodable", "stock.K", "application/json", "gzip", b"{\"quote\":{\"last\":\"1\"}}"),
         ("too_large", "stock.C", "application/json", "", &too_large),
         ("undecodable", "stock.D", "application/json", "", b"{\"quote\":{\"last\":"),
         ("undecodable", "stock.E", "application/x-protobuf", "", &[0xff, 0xff, 0xff]),

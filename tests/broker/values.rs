@@ -1,10 +1,8 @@
 //! What Python publishes with pika arrives at every kind of client.
 
-use std::process::{Command, Stdio};
-
 use tickwire::{Transport, v1::Quote};
 
-use super::house::{House, python, root};
+use super::house::{House, publish};
 use super::view::wait_until;
 use super::{watch_sdk, watch_sse, watch_ws};
 
@@ -22,7 +20,7 @@ async fn the_last_value_from_python_arrives_everywhere() {
     }
     lines += "stock.AAPL {\"quote\":{\"last\":187.42}}\n";
     lines += "stock.MSFT {\"quote\":{\"ask\":\"421.05\",\"last\":\"421.00\"}}\n";
-    publish(&house, &lines);
+    publish(&house, "python/publisher.py", &["-"], &lines);
 
     let apple = Quote { bid: Some(18_742), last: Some(18_742), ..Default::default() };
     let clients = [("WebSocket", &mut websocket), ("SSE", &mut events), ("the SDK", &mut sdk), ("the SDK over SSE", &mut sdk_events)];
@@ -35,16 +33,4 @@ async fn the_last_value_from_python_arrives_everywhere() {
     wait_until(&mut late, "a late client sees both", |view| view.quotes.len() == 2).await;
     assert_eq!(late.borrow().quotes["stock.AAPL"], apple);
     assert_eq!(late.borrow().quotes["stock.MSFT"].ask, Some(42_105));
-}
-
-/// Runs the example publisher.
-fn publish(house: &House, lines: &str) {
-    let mut publisher = Command::new(python())
-        .arg(root().join("examples/python/publisher.py"))
-        .args(["--amqp", &house.broker.url(), "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut publisher.stdin.take().unwrap(), lines.as_bytes()).unwrap();
-    assert!(publisher.wait().unwrap().success());
 }

@@ -61,6 +61,11 @@ impl FeedJson {
         Ok(Self { head, updates, short })
     }
 
+    /// A message of these updates, each an object as it stands in `updates`, and nothing else.
+    pub fn of_updates(updates: Vec<Value>) -> Self {
+        Self { head: v1::FeedMessage::default(), updates, short: false }
+    }
+
     /// Everything but the updates; `info.tick_size` is at `info.price_scale`.
     pub fn head(&self) -> &v1::FeedMessage {
         &self.head
@@ -117,6 +122,21 @@ impl FeedJsonUpdate<'_> {
             None => error,
         }
     }
+}
+
+/// Names of the fields of a body (`quote`, `trade`, `bar`, `status`, `score`, `odds`), or of one of the `outcomes`; `None` for another name.
+pub fn feed_fields(body: &str) -> Option<Vec<&'static str>> {
+    let fields = match body {
+        "quote" => v1::Quote::FIELDS,
+        "trade" => v1::Trade::FIELDS,
+        "bar" => v1::Bar::FIELDS,
+        "status" => v1::Status::FIELDS,
+        "score" => v1::Score::FIELDS,
+        "odds" => v1::Odds::FIELDS,
+        "outcomes" => v1::Outcome::FIELDS,
+        _ => return None,
+    };
+    Some(fields.iter().map(|field| field.name).collect())
 }
 
 impl Places {

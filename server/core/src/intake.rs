@@ -24,6 +24,7 @@ mod check;
 mod clock;
 mod decode;
 mod instrument;
+mod mapping;
 mod receipt;
 mod said;
 mod scales;
@@ -36,6 +37,7 @@ use instrument::Instrument;
 use said::Said;
 use scales::{Rescale, Scales};
 
+pub use mapping::{Mapping, MappingError, MappingSpec, TimeUnit};
 pub use receipt::{Cause, Poison, Receipt};
 
 /// One message of the log, as the feed source received it.
@@ -47,7 +49,7 @@ pub struct Message<'a> {
     pub routing_key: &'a str,
     /// AMQP content type, if any. None = JSON if the body starts with `{`, else protobuf.
     pub content_type: Option<&'a str>,
-    /// AMQP content encoding, if any. Only `identity` and none are known here; shells inflate before.
+    /// AMQP content encoding, if any. Only `identity` and none are known here: shells inflate before.
     pub content_encoding: Option<&'a str>,
     /// The body.
     pub body: &'a [u8],
@@ -70,6 +72,8 @@ pub struct IntakeConfig {
     pub instruments_max: usize,
     /// Feeds and what names them.
     pub rules: Vec<FeedRule>,
+    /// How to read JSON of other forms, by routing key. Every mapping that reads a message takes its part of it.
+    pub mappings: Vec<Mapping>,
 }
 
 /// Names instruments and turns messages into batches. One per node; every node that reads the same log builds the same one.
@@ -118,6 +122,12 @@ impl Intake {
         receipt
     }
 
+    /// Moves past a message whose body could not even be inflated.
+    pub fn pass(&self, seq: u64, poison: Poison, batch: &mut Batch) -> Receipt {
+        batch.entries.push(Entry::Position(seq));
+        Receipt { poison: Vec::from([poison]), ..Receipt::default() }
+    }
+
     /// Starts over from a checkpoint: appends `Reset`, instruments and images, and the checkpoint's `Position`.
     ///
     /// What is malformed in it is left out: a wrong image is worse than none.
@@ -150,14 +160,16 @@ impl Intake {
         };
         let feed = self.feed_of(&self.name(key)?);
         receipt.feed = (!feed.is_empty()).then(|| feed.to_string());
-        let decoded = decode::decode(&message, &self.config)?;
+        let decoded = decode::decode(&message, key, &self.config, &mut receipt.poison)?;
         let mut envelope = Envelope { seq: message.seq, key, publish_us: 0, unannounced: None };
         self.read_head(&decoded, &mut envelope, batch, receipt);
         match decoded {
             Decoded::Protobuf(body) => {
                 body.updates.into_iter().for_each(|update| self.read_update(&envelope, Said::Protobuf(update), batch, receipt));
             }
-            Decoded::Json(body) => body.updates().for_each(|update| self.read_update(&envelope, Said::Json(update), batch, receipt)),
+            Decoded::Json(body) | Decoded::Mapped(body) => {
+                body.updates().for_each(|update| self.read_update(&envelope, Said::Json(update), batch, receipt));
+            }
         }
         if receipt.ts_us == 0 {
             receipt.ts_us = envelope.publish_us;
@@ -168,7 +180,10 @@ impl Intake {
     /// Takes everything but the updates.
     fn read_head(&mut self, decoded: &Decoded, envelope: &mut Envelope<'_>, batch: &mut Batch, receipt: &mut Receipt) {
         let head = decoded.head();
-        if decoded.updates_len() == 0 && head.info.is_none() && head.alive.is_none() {
+        if matches!(decoded, Decoded::Mapped(_)) {
+            // A mapping takes what it asks for; other messages under the same routing key are no fault.
+            receipt.unmapped = decoded.updates_len() == 0 && receipt.poison.is_empty();
+        } else if decoded.updates_len() == 0 && head.info.is_none() && head.alive.is_none() {
             receipt.poison.push(Poison::new(Cause::Empty, "neither update nor info nor sign of life"));
         }
         match check::timestamp("ts_publish_us", head.ts_publish_us) {
@@ -183,7 +198,7 @@ impl Intake {
             }
         }
         if let Some(info) = &head.info {
-            let is_json = matches!(decoded, Decoded::Json(_));
+            let is_json = !matches!(decoded, Decoded::Protobuf(_));
             if let Err(poison) = self.announce(envelope, info, is_json, batch) {
                 // Mantissas without their scales would be wrong by powers of ten; decimals speak for themselves.
                 envelope.unannounced = (!is_json && self.protobuf_scales(envelope.key) != Scales::of(info).ok()).then_some(poison.cause);

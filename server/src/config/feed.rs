@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tickwire_core::health::FeedRule;
-use tickwire_core::intake::IntakeConfig;
+use tickwire_core::intake::{IntakeConfig, Mapping, MappingSpec, TimeUnit};
 use tickwire_proto::Pattern;
 
 use super::check::Checker;
@@ -48,7 +48,35 @@ fn intake(checker: &mut Checker<'_>) -> IntakeConfig {
     if !rules.is_empty() {
         intake.rules = rules;
     }
+    let mappings = checker.positions("feed.mappings");
+    if mappings.len() > MAPPINGS_MAX {
+        checker.problem("feed.mappings", format!("are more than {MAPPINGS_MAX}"));
+    }
+    intake.mappings = mappings.into_iter().filter_map(|n| mapping(checker, n)).collect();
     intake
+}
+
+fn mapping(checker: &mut Checker<'_>, n: usize) -> Option<Mapping> {
+    let field = |name: &str| format!("feed.mappings[{n}].{name}");
+    let spec = MappingSpec {
+        pattern: checker.text(&field("pattern")),
+        each: checker.text(&field("each")),
+        when: checker.list(&field("when")),
+        symbol: checker.text(&field("symbol")),
+        body: checker.text(&field("body")),
+        fields: checker.list(&field("fields")),
+        values: checker.list(&field("values")),
+        time: checker.text(&field("time")),
+        time_unit: TimeUnit::named(&checker.text(&field("time_unit"))).unwrap_or_default(),
+        image: checker.flag(&field("image")),
+    };
+    match Mapping::new(&spec) {
+        Ok(mapping) => Some(mapping),
+        Err(error) => {
+            checker.problem(&field(error.field), error.text);
+            None
+        }
+    }
 }
 
 fn rule(checker: &mut Checker<'_>, n: usize) -> Option<FeedRule> {
@@ -70,5 +98,7 @@ fn rule(checker: &mut Checker<'_>, n: usize) -> Option<FeedRule> {
 
 /// Bytes before the names at the broker, which may have 255 in all.
 const PREFIX_BYTES_MAX: usize = 100;
+/// Mappings in all: each message is held against every one.
+const MAPPINGS_MAX: usize = 64;
 /// Bytes of a feed's name.
 const FEED_BYTES_MAX: usize = 64;

@@ -1,5 +1,7 @@
 //! Every configuration key: its name, kind, default and meaning. Reading, checking, printing and the documentation follow this table.
 
+use tickwire_core::intake::TimeUnit;
+
 /// One key, or one key of every table in a list (`[]` in its name).
 #[derive(Debug)]
 pub struct Key {
@@ -225,6 +227,26 @@ pub const KEYS: &[Key] = &[
         "For measurements: this many symbols `bench.S0` ... instead of the lively market.",
     ),
     key("feed.simulated.steady_rate", Kind::Number(0, 10_000_000), "0", "For measurements: updates a second, over all symbols."),
+    key(
+        "feed.mappings[].pattern",
+        Kind::Text,
+        "",
+        "Routing keys of JSON messages in another form, which this mapping reads. Every mapping that reads a message takes its part.",
+    ),
+    key("feed.mappings[].each", Kind::Text, "", "JSON pointer to the array whose elements are an update each. Empty: the message itself."),
+    key("feed.mappings[].when", Kind::List, "", "`/POINTER=VALUE`: takes only elements with these values."),
+    key(
+        "feed.mappings[].symbol",
+        Kind::Text,
+        "",
+        "Symbol of an element: text with `{/pointer}` for a value and `{key}` for the routing key. Empty: the routing key.",
+    ),
+    key("feed.mappings[].body", Kind::Text, "", "What elements become: quote, trade, bar, status, score or odds."),
+    key("feed.mappings[].fields", Kind::List, "", "`FIELD=/POINTER`: where the fields of the body are."),
+    key("feed.mappings[].values", Kind::List, "", "`FIELD:VALUE=OURS`: what a value is called here, such as `phase:H=HALTED`."),
+    key("feed.mappings[].time", Kind::Text, "", "JSON pointer to the time of the event. Empty: the order of the log decides."),
+    key("feed.mappings[].time_unit", Kind::Choice(&TimeUnit::NAMES), "ms", "What times are counted in since 1970, or written as."),
+    key("feed.mappings[].image", Kind::Flag, "false", "Whether an element says everything, so that what it leaves out is unknown."),
     key("feed.rules[].feed", Kind::Text, "", "Name of a feed."),
     key("feed.rules[].pattern", Kind::Text, "", "Its symbols. The first rule that matches a symbol names its feed."),
     key(

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::Readiness;
 use super::clock::Clock;
+use super::inflate::inflate;
 use super::source::{FeedSource, LogMessage, SourceEvent, body_hash};
 use crate::shard::Shards;
 use crate::telemetry::Metrics;
@@ -23,6 +24,8 @@ use crate::telemetry::Metrics;
 #[derive(Debug)]
 pub(crate) struct Feeder {
     intake: Intake,
+    /// Bytes of an inflated body.
+    body_bytes_max: usize,
     monitor: Monitor,
     shards: Shards,
     metrics: Arc<Metrics>,
@@ -49,9 +52,9 @@ impl Feeder {
         readiness: watch::Sender<Readiness>,
     ) -> Self {
         let monitor = Monitor::new(config.rules.clone(), clock.now(), clock.unix_us());
-        let (intake, batch) = (Intake::new(config), Batch::default());
-        let (epoch, complaints) = (String::new(), Complaints::default());
-        Self { intake, monitor, shards, metrics, clock, readiness, batch, synced: false, epoch, position: None, complaints }
+        let (body_bytes_max, intake) = (config.body_bytes_max, Intake::new(config));
+        let (epoch, batch, complaints) = (String::new(), Batch::default(), Complaints::default());
+        Self { intake, body_bytes_max, monitor, shards, metrics, clock, readiness, batch, synced: false, epoch, position: None, complaints }
     }
 
     /// Feeds the shards from `source` until `stop`.
@@ -108,18 +111,22 @@ impl Feeder {
     }
 
     fn take_message(&mut self, message: &LogMessage, source: &mut impl FeedSource) {
-        let receipt = self.intake.take(
-            Message {
-                seq: message.seq,
-                routing_key: &message.routing_key,
-                content_type: message.content_type.as_deref(),
-                content_encoding: message.content_encoding.as_deref(),
-                body: &message.body,
-            },
-            &mut self.batch,
-        );
+        let receipt = match inflate(message.content_encoding.as_deref(), &message.body, self.body_bytes_max) {
+            Ok(body) => self.intake.take(
+                Message {
+                    seq: message.seq,
+                    routing_key: &message.routing_key,
+                    content_type: message.content_type.as_deref(),
+                    content_encoding: None,
+                    body: &body,
+                },
+                &mut self.batch,
+            ),
+            Err(poison) => self.intake.pass(message.seq, poison, &mut self.batch),
+        };
         self.metrics.feed_messages.inc();
         self.metrics.feed_updates.inc_by(u64::from(receipt.accepted));
+        self.metrics.feed_unmapped.inc_by(u64::from(receipt.unmapped));
         self.listen(message.seq, &receipt);
         for poison in &receipt.poison {
             self.metrics.poison(poison.cause).inc();

@@ -13,6 +13,8 @@ pub struct Metrics {
     pub feed_messages: Counter,
     /// Updates accepted from them.
     pub feed_updates: Counter,
+    /// Messages that mappings read, and from which none of them took anything.
+    pub feed_unmapped: Counter,
     /// Messages or single updates refused, by cause.
     pub feed_poison: Family<CauseLabel, Counter>,
     /// Connections to the broker that failed or ended.
@@ -57,6 +59,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("tickwire");
         registry.register("feed_messages", "Messages read from the log, poison included", self.feed_messages.clone());
         registry.register("feed_updates", "Updates accepted from them", self.feed_updates.clone());
+        registry.register("feed_unmapped", "Messages from which no mapping took anything", self.feed_unmapped.clone());
         registry.register("feed_poison", "Messages or single updates refused", self.feed_poison.clone());
         registry.register("broker_failures", "Connections to the broker that failed or ended", self.broker_failures.clone());
         registry.register("log_resets", "Times that the log was found to be another one", self.log_resets.clone());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tickwire_core::health::FeedRule;
-use tickwire_core::intake::{Intake, IntakeConfig, Message};
+use tickwire_core::intake::{Intake, IntakeConfig, Mapping, MappingSpec, Message, TimeUnit};
 use tickwire_core::{Batch, Entry};
 use tickwire_proto::image::Image;
 use tickwire_proto::{Pattern, Scale, Symbol, v1};
@@ -86,7 +86,25 @@ fn config() -> IntakeConfig {
         updates_max: 100,
         instruments_max: 50,
         rules: vec![rule("stock", "stock.#"), rule("soccer", "soccer.#")],
+        mappings: vec![mapping()],
     }
+}
+
+/// Every way to read a field of another form.
+fn mapping() -> Mapping {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Mapping::new(&MappingSpec {
+        pattern: "soccer.theirs.#".to_owned(),
+        each: "/markets".to_owned(),
+        symbol: "soccer.{/id}".to_owned(),
+        body: "odds".to_owned(),
+        fields: texts(&["line=/line", "outcomes=/runners", "outcomes.id=/id", "outcomes.back=/back", "outcomes.active=/status"]),
+        values: texts(&["outcomes.active:1=true", "outcomes.active:0=false"]),
+        time: "/at".to_owned(),
+        time_unit: TimeUnit::Rfc3339,
+        ..MappingSpec::default()
+    })
+    .expect("a mapping")
 }
 
 /// Messages of one input. Further bytes are left.

@@ -2,12 +2,13 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use prost::Message as _;
 use tickwire_proto::json::FeedJson;
 use tickwire_proto::v1;
 
-use super::{Cause, IntakeConfig, Message, Poison};
+use super::{Cause, IntakeConfig, Message, Poison, mapping};
 
 /// A decoded body. Nothing in it has been checked.
 #[derive(Debug)]
@@ -16,10 +17,13 @@ pub(super) enum Decoded {
     Protobuf(v1::FeedMessage),
     /// Values are decimals.
     Json(FeedJson),
+    /// The same, made from a message in another form. It may have nothing for us.
+    Mapped(FeedJson),
 }
 
-/// Decodes the body of `message`, within the limits of `config`.
-pub(super) fn decode(message: &Message<'_>, config: &IntakeConfig) -> Result<Decoded, Poison> {
+/// Decodes the body of `message`, within the limits of `config`. `key` is its routing key without the prefix. What is wrong with parts of it
+/// goes to `poison`.
+pub(super) fn decode(message: &Message<'_>, key: &str, config: &IntakeConfig, poison: &mut Vec<Poison>) -> Result<Decoded, Poison> {
     if message.body.len() > config.body_bytes_max {
         return Err(Poison::new(Cause::TooLarge, format!("{} bytes, at most {} are taken", message.body.len(), config.body_bytes_max)));
     }
@@ -27,6 +31,14 @@ pub(super) fn decode(message: &Message<'_>, config: &IntakeConfig) -> Result<Dec
         return Err(Poison::new(Cause::Empty, "no body"));
     }
     check_encoding(message.content_encoding)?;
+    // Whoever publishes what is mapped may call it `text/plain` or nothing at all; only our own protobuf is known by its name.
+    if !is_protobuf(message.content_type)
+        && let Some(mapped) = mapping::map(&config.mappings, key, message.body, config.updates_max)
+    {
+        let (json, mut refused) = mapped?;
+        poison.append(&mut refused);
+        return Ok(Decoded::Mapped(json));
+    }
     let decoded = match format_of(message)? {
         Format::Protobuf => protobuf(message.body, config)?,
         Format::Json => FeedJson::parse(message.body).map(Decoded::Json).map_err(|e| Poison::new(Cause::Undecodable, e.to_string()))?,
@@ -42,7 +54,7 @@ impl Decoded {
     pub(super) fn head(&self) -> &v1::FeedMessage {
         match self {
             Self::Protobuf(message) => message,
-            Self::Json(json) => json.head(),
+            Self::Json(json) | Self::Mapped(json) => json.head(),
         }
     }
 
@@ -50,7 +62,7 @@ impl Decoded {
     pub(super) fn updates_len(&self) -> usize {
         match self {
             Self::Protobuf(message) => message.updates.len(),
-            Self::Json(json) => json.updates().len(),
+            Self::Json(json) | Self::Mapped(json) => json.updates().len(),
         }
     }
 }
@@ -66,14 +78,23 @@ fn format_of(message: &Message<'_>) -> Result<Format, Poison> {
         let first = message.body.iter().find(|byte| !byte.is_ascii_whitespace());
         return Ok(if first == Some(&b'{') { Format::Json } else { Format::Protobuf });
     };
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if ["application/x-protobuf", "application/protobuf"].iter().any(|name| essence.eq_ignore_ascii_case(name)) {
+    if is_protobuf(Some(content_type)) {
         return Ok(Format::Protobuf);
     }
-    if essence.eq_ignore_ascii_case("application/json") {
+    if essence(content_type).eq_ignore_ascii_case("application/json") {
         return Ok(Format::Json);
     }
     Err(Poison::about(Cause::ContentType, content_type, "is neither application/x-protobuf nor application/json"))
+}
+
+fn is_protobuf(content_type: Option<&str>) -> bool {
+    let names = ["application/x-protobuf", "application/protobuf"];
+    content_type.is_some_and(|content_type| names.iter().any(|name| essence(content_type).eq_ignore_ascii_case(name)))
+}
+
+/// A content type without its parameters.
+fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 fn check_encoding(content_encoding: Option<&str>) -> Result<(), Poison> {

@@ -19,6 +19,8 @@ pub struct Receipt {
     pub ts_us: u64,
     /// Updates accepted.
     pub accepted: u32,
+    /// Whether mappings read the message and none of them took anything from it.
+    pub unmapped: bool,
     /// What was refused. Valid updates beside a bad one are kept.
     pub poison: Vec<Poison>,
 }

@@ -12,6 +12,7 @@ use tickwire_proto::v1::{UpdateFlag, update::Body};
 use super::*;
 
 mod hostile;
+mod mapped;
 mod model;
 mod versions;
 
@@ -244,7 +245,11 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        Self { intake: Intake::new(config()), batch: Batch::default(), seq: 0, lines: String::new() }
+        Self::with(config())
+    }
+
+    fn with(config: IntakeConfig) -> Self {
+        Self { intake: Intake::new(config), batch: Batch::default(), seq: 0, lines: String::new() }
     }
 
     fn json(&mut self, symbol: &str, body: &str) -> Receipt {
@@ -370,5 +375,6 @@ fn config() -> IntakeConfig {
         updates_max: 1_000,
         instruments_max: 200_000,
         rules: [rule("stock"), rule("crypto")].into(),
+        mappings: Vec::new(),
     }
 }
