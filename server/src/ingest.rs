@@ -12,6 +12,7 @@ mod source;
 
 use std::sync::Arc;
 
+use tickwire_core::engine::RateRule;
 use tickwire_core::health::FeedRule;
 use tickwire_core::intake::IntakeConfig;
 use tickwire_proto::{Pattern, Scale};
@@ -33,6 +34,8 @@ pub struct FeedConfig {
     pub source: FeedSourceConfig,
     /// Limits, scales and the rules that name feeds.
     pub intake: IntakeConfig,
+    /// Fastest rates of the instruments that the same rules name.
+    pub rates: Vec<RateRule>,
 }
 
 /// Where updates come from.

@@ -673,7 +673,7 @@ pub struct Limits {
     pub commands_per_s: u32,
     #[prost(uint32, tag = "4")]
     pub commands_burst: u32,
-    /// Fastest rate granted to this connection, milliseconds.
+    /// Fastest rate granted to this connection, milliseconds; single symbols may have a slower one.
     #[prost(uint32, tag = "5")]
     pub conflate_ms_min: u32,
 }
@@ -716,7 +716,7 @@ pub struct SubscribeResult {
     /// Why it was refused; ERROR_CODE_UNSPECIFIED = granted.
     #[prost(enumeration = "ErrorCode", tag = "3")]
     pub code: i32,
-    /// The rate granted, milliseconds.
+    /// The rate granted, milliseconds. Of a pattern: the slowest of what it matches now, since some symbols may have a slower minimum.
     #[prost(uint32, tag = "4")]
     pub conflate_ms: u32,
     /// Instruments that a pattern matches now.
@@ -753,7 +753,7 @@ pub struct UnsubscribeAck {
 pub struct Ack {
     #[prost(uint32, tag = "1")]
     pub request_id: u32,
-    /// The default rate in force, milliseconds.
+    /// The default rate in force, milliseconds; a symbol with a slower minimum keeps that.
     #[prost(uint32, tag = "2")]
     pub conflate_ms: u32,
 }

@@ -42,7 +42,7 @@ mod subscribe;
 mod timers;
 mod token;
 
-pub use config::{EngineConfig, EngineStats, FRAME_RECORDS_MAX, RATE_CLASSES_MS};
+pub use config::{EngineConfig, EngineStats, FRAME_RECORDS_MAX, RATE_CLASSES_MS, RateRule};
 pub use sink::{Arrival, ConnectionKey, FrameKind, FrameRef, Sink, Written};
 
 use book::{Book, Instrument};
@@ -109,10 +109,10 @@ impl Engine {
     pub fn new(config: EngineConfig, authority: Box<dyn Authority + Send>) -> Self {
         Self {
             ring: EventRing::new(config.events_kept),
+            book: Book::new(config.conflate_ms_min, config.rate_rules.clone()),
             config,
             authority,
             grant: None,
-            book: Book::default(),
             lanes: Lanes::default(),
             roster: Roster::default(),
             patterns: Patterns::default(),

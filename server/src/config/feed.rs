@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tickwire_core::engine::RateRule;
 use tickwire_core::health::FeedRule;
 use tickwire_core::intake::{IntakeConfig, Mapping, MappingSpec, TimeUnit};
 use tickwire_proto::Pattern;
@@ -15,7 +16,9 @@ pub(super) fn check(checker: &mut Checker<'_>) -> FeedConfig {
     let amqp = amqp(checker);
     let source = if checker.text("feed.source") == "simulated" { Some(simulated) } else { amqp.map(FeedSourceConfig::Amqp) };
     // Without a source there is a problem, and the configuration is not used.
-    FeedConfig { source: source.unwrap_or(FeedSourceConfig::Simulated { seed: 0, steady: None }), intake: intake(checker) }
+    let source = source.unwrap_or(FeedSourceConfig::Simulated { seed: 0, steady: None });
+    let (intake, rates) = intake(checker);
+    FeedConfig { source, intake, rates }
 }
 
 fn simulated(checker: &mut Checker<'_>) -> FeedSourceConfig {
@@ -42,9 +45,9 @@ fn amqp(checker: &mut Checker<'_>) -> Option<AmqpConfig> {
     }
 }
 
-fn intake(checker: &mut Checker<'_>) -> IntakeConfig {
+fn intake(checker: &mut Checker<'_>) -> (IntakeConfig, Vec<RateRule>) {
     let mut intake = IntakeConfig { routing_prefix: checker.text("feed.amqp.routing_prefix"), ..default_intake() };
-    let rules: Vec<FeedRule> = checker.positions("feed.rules").into_iter().filter_map(|n| rule(checker, n)).collect();
+    let (rules, rates): (Vec<FeedRule>, _) = checker.positions("feed.rules").into_iter().filter_map(|n| rule(checker, n)).unzip();
     if !rules.is_empty() {
         intake.rules = rules;
     }
@@ -53,7 +56,7 @@ fn intake(checker: &mut Checker<'_>) -> IntakeConfig {
         checker.problem("feed.mappings", format!("are more than {MAPPINGS_MAX}"));
     }
     intake.mappings = mappings.into_iter().filter_map(|n| mapping(checker, n)).collect();
-    intake
+    (intake, rates)
 }
 
 fn mapping(checker: &mut Checker<'_>, n: usize) -> Option<Mapping> {
@@ -79,7 +82,7 @@ fn mapping(checker: &mut Checker<'_>, n: usize) -> Option<Mapping> {
     }
 }
 
-fn rule(checker: &mut Checker<'_>, n: usize) -> Option<FeedRule> {
+fn rule(checker: &mut Checker<'_>, n: usize) -> Option<(FeedRule, RateRule)> {
     let field = |name: &str| format!("feed.rules[{n}].{name}");
     let feed = checker.text(&field("feed"));
     if feed.is_empty() || feed.len() > FEED_BYTES_MAX {
@@ -87,8 +90,12 @@ fn rule(checker: &mut Checker<'_>, n: usize) -> Option<FeedRule> {
     }
     let mut span = |name: &str| Some(checker.millis(&field(name))).filter(|span| *span > Duration::ZERO);
     let (silence_max, age_max) = (span("silence_ms"), span("age_max_ms"));
+    let conflate_ms_min = checker.number(&field("conflate_ms_min")) as u32;
     match Pattern::parse(&checker.text(&field("pattern"))) {
-        Ok(pattern) => Some(FeedRule { feed, pattern, silence_max, age_max }),
+        Ok(pattern) => {
+            let rate = RateRule { pattern: pattern.clone(), conflate_ms_min };
+            Some((FeedRule { feed, pattern, silence_max, age_max }, rate))
+        }
         Err(error) => {
             checker.problem(&field("pattern"), error.to_string());
             None

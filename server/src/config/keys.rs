@@ -261,6 +261,12 @@ pub const KEYS: &[Key] = &[
         "0",
         "DELAYED when data is older than this on arrival, milliseconds. 0: never.",
     ),
+    key(
+        "feed.rules[].conflate_ms_min",
+        Kind::Number(0, 5_000),
+        "0",
+        "Fastest rate that is granted for these symbols, milliseconds, beside `conflate.min_ms` and the token's. 0: every change.",
+    ),
 ];
 
 #[cfg(test)]

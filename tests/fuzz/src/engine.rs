@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tickwire_core::access::{Authority, Grant};
 use tickwire_core::engine::{
-    Arrival, ConnectionKey, Engine, EngineConfig, FRAME_RECORDS_MAX, FrameKind, FrameRef, RATE_CLASSES_MS, Sink, Written,
+    Arrival, ConnectionKey, Engine, EngineConfig, FRAME_RECORDS_MAX, FrameKind, FrameRef, RATE_CLASSES_MS, RateRule, Sink, Written,
 };
 use tickwire_core::{Batch, Entry};
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control, subscribe_item::Target, update::Body};
@@ -324,6 +324,7 @@ fn config(tape: &mut Tape<'_>) -> EngineConfig {
         hello_within: Duration::from_secs(5),
         conflate_ms_default: 250,
         conflate_ms_min: 0,
+        rate_rules: vec![RateRule { pattern: Pattern::parse("a.#").expect("a pattern"), conflate_ms_min: 100 }],
         heartbeat: Duration::from_secs(5),
         stalled_max: Duration::from_secs(30),
         events_kept: tape.pick(&[0, 3, 1_000]),

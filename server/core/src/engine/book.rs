@@ -10,8 +10,8 @@ use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 use tickwire_proto::wire::Naming;
 use tickwire_proto::{Pattern, Scale, Symbol};
 
-use super::RATE_CLASSES_MS;
 use super::rate::RateClass;
+use super::{RATE_CLASSES_MS, RateRule};
 use crate::batch::InstrumentId;
 
 /// Every instrument of the node, by id and by symbol.
@@ -20,6 +20,10 @@ pub(super) struct Book {
     /// Dense: id 1 comes first.
     instruments: Vec<Instrument>,
     symbols: BTreeMap<Symbol, InstrumentId>,
+    /// Fastest rate of every instrument, milliseconds ...
+    conflate_ms_min: u32,
+    /// ... and of some.
+    rate_rules: Vec<RateRule>,
 }
 
 /// One instrument and its newest state.
@@ -40,10 +44,17 @@ pub(super) struct Instrument {
     pub(super) event_seq: Option<u64>,
     /// Position of its newest single trade.
     pub(super) trade_seq: Option<u64>,
+    /// Fastest rate that is granted, by the node's settings, milliseconds.
+    pub(super) conflate_ms_min: u32,
     lanes: [u32; RATE_CLASSES_MS.len()],
 }
 
 impl Book {
+    /// An empty book with the fastest rate of every instrument, and of some.
+    pub(super) fn new(conflate_ms_min: u32, rate_rules: Vec<RateRule>) -> Self {
+        Self { conflate_ms_min, rate_rules, ..Self::default() }
+    }
+
     /// Adds an instrument, or gives a known one new scales and names. Returns its id if it is new; infos that are out of order or not
     /// valid are passed over.
     pub(super) fn announce(&mut self, info: &v1::InstrumentInfo) -> Option<InstrumentId> {
@@ -61,6 +72,8 @@ impl Book {
         if info.id != id.0 {
             return None;
         }
+        let rule = self.rate_rules.iter().find(|rule| rule.pattern.matches(&symbol));
+        let conflate_ms_min = rule.map_or(0, |rule| rule.conflate_ms_min).max(self.conflate_ms_min);
         self.symbols.insert(symbol.clone(), id);
         self.instruments.push(Instrument {
             info: info.clone(),
@@ -73,6 +86,7 @@ impl Book {
             kinds_seen: Kinds::NONE,
             event_seq: None,
             trade_seq: None,
+            conflate_ms_min,
             lanes: [NO_LANE; RATE_CLASSES_MS.len()],
         });
         Some(id)

@@ -1,7 +1,10 @@
 //! Settings of an engine, and what it counts.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
+
+use tickwire_proto::Pattern;
 
 /// Settings of an engine.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct EngineConfig {
     pub conflate_ms_default: u32,
     /// Fastest rate granted, milliseconds (0).
     pub conflate_ms_min: u32,
+    /// Fastest rates of some instruments; the first rule that matches a symbol counts. Each is tried once, when an instrument appears.
+    pub rate_rules: Vec<RateRule>,
     /// Default heartbeat (5 s), and what may be asked for (500 ms to 30 s).
     pub heartbeat: Duration,
     /// Without progress for this long (30 s): SLOW_CONSUMER.
@@ -47,12 +52,22 @@ impl Default for EngineConfig {
             hello_within: Duration::from_secs(5),
             conflate_ms_default: 250,
             conflate_ms_min: 0,
+            rate_rules: Vec::new(),
             heartbeat: Duration::from_secs(5),
             stalled_max: Duration::from_secs(30),
             events_kept: 10_000,
             events_waiting_max: 256,
         }
     }
+}
+
+/// The fastest rate of some instruments, whatever clients ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateRule {
+    /// Symbols of the instruments.
+    pub pattern: Pattern,
+    /// Milliseconds. 0: as fast as the server and the token allow.
+    pub conflate_ms_min: u32,
 }
 
 /// What an engine counted.

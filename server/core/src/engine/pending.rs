@@ -84,9 +84,13 @@ impl Pending {
             if record.merged > 0 {
                 record.flags |= UpdateFlag::Conflated as u32;
             }
-            if let (Some(Body::Quote(quote)), Some((low, high)), true) = (&mut record.body, self.extremes, record.merged > 0) {
-                quote.interval_low = Some(low);
-                quote.interval_high = Some(high);
+            if let (Some(Body::Quote(quote)), Some((low, high))) = (&mut record.body, self.extremes) {
+                // The book may be ahead of the inputs: then `last` is not theirs, and also a single input is told by its extremes.
+                let (low, high) = quote.last.map_or((low, high), |last| (low.min(last), high.max(last)));
+                if record.merged > 0 || low != high || quote.last != Some(low) {
+                    quote.interval_low = Some(low);
+                    quote.interval_high = Some(high);
+                }
             }
         }
     }

@@ -77,7 +77,7 @@ impl Engine {
         for slot in waiting.into_iter().filter(|_| !planted(Fault::IgnoreLateInstrument)) {
             let Some(instrument) = self.book.get(id) else { return };
             let Some(connection) = self.roster.get_mut(slot) else { continue };
-            let Some((class, trades)) = connection.terms(&instrument.symbol, None, self.config.conflate_ms_min) else { continue };
+            let Some((class, trades)) = connection.terms(&instrument.symbol, None, instrument.conflate_ms_min) else { continue };
             if !connection.may_see(&instrument.symbol) {
                 continue;
             }
@@ -129,7 +129,7 @@ impl Engine {
             let Some(connection) = self.roster.get(slot) else { return };
             let (Some(instrument), Some(index)) = (self.book.get(*id), connection.find(*id)) else { continue };
             let subscription = connection.subscriptions[index];
-            match connection.terms(&instrument.symbol, subscription.named, self.config.conflate_ms_min) {
+            match connection.terms(&instrument.symbol, subscription.named, instrument.conflate_ms_min) {
                 None => self.remove(slot, *id),
                 Some((class, trades)) => self.place(now, slot, *id, class, trades),
             }
@@ -155,30 +155,34 @@ impl Engine {
                 let named = Named { rate, trades: item.trades };
                 let outcome =
                     Symbol::parse(&text).map_err(|_| ErrorCode::BadSymbol).and_then(|symbol| self.want_symbol(slot, &symbol, named, plan));
-                (text, outcome.map(|id| (id.0, 0)))
+                (text, outcome.map(|(id, min_ms)| (id.0, 0, min_ms)))
             }
             Some(Target::Pattern(text)) => {
                 let outcome = Pattern::parse(&text)
                     .map_err(|_| ErrorCode::BadSymbol)
                     .and_then(|pattern| self.want_pattern(slot, PatternWant { pattern, rate, trades: item.trades }, plan));
-                (text, outcome.map(|matched| (0, matched)))
+                (text, outcome.map(|(matched, min_ms)| (0, matched, min_ms)))
             }
             None => (String::new(), Err(ErrorCode::BadSymbol)),
         };
-        let granted = self.roster.get(slot).map_or(0, |connection| connection.granted(rate, self.config.conflate_ms_min).millis());
         match outcome {
-            Ok((id, matched)) => v1::SubscribeResult { symbol: text, id, code: 0, conflate_ms: granted, matched },
+            Ok((id, matched, min_ms)) => {
+                let conflate_ms = self.roster.get(slot).map_or(0, |connection| connection.granted(rate, min_ms).millis());
+                v1::SubscribeResult { symbol: text, id, code: 0, conflate_ms, matched }
+            }
             Err(code) => v1::SubscribeResult { symbol: text, code: code as i32, ..v1::SubscribeResult::default() },
         }
     }
 
-    fn want_symbol(&mut self, slot: u32, symbol: &Symbol, named: Named, plan: &mut Plan) -> Result<InstrumentId, ErrorCode> {
+    /// Returns the instrument and its fastest rate.
+    fn want_symbol(&mut self, slot: u32, symbol: &Symbol, named: Named, plan: &mut Plan) -> Result<(InstrumentId, u32), ErrorCode> {
         let connection = self.roster.get_mut(slot).ok_or(ErrorCode::Internal)?;
         // Asked first, so that nobody learns which symbols exist beyond what they may see.
         if !connection.may_see(symbol) {
             return Err(ErrorCode::NotEntitled);
         }
-        let id = self.book.find(symbol.as_str()).ok_or(ErrorCode::UnknownSymbol)?;
+        let instrument = self.book.find(symbol.as_str()).and_then(|id| self.book.get(id)).ok_or(ErrorCode::UnknownSymbol)?;
+        let (id, min_ms) = (instrument.id(), instrument.conflate_ms_min);
         let max = subscriptions_max(self.config.subscriptions_max, connection.grant.as_deref()) as usize;
         if !plan.has(connection, id) {
             if plan.count >= max {
@@ -191,10 +195,11 @@ impl Engine {
             None => self.enter(slot, id, Some(named)),
         }
         plan.add(id);
-        Ok(id)
+        Ok((id, min_ms))
     }
 
-    fn want_pattern(&mut self, slot: u32, want: PatternWant, plan: &mut Plan) -> Result<u32, ErrorCode> {
+    /// Returns how many instruments it names now, and the slowest of their fastest rates.
+    fn want_pattern(&mut self, slot: u32, want: PatternWant, plan: &mut Plan) -> Result<(u32, u32), ErrorCode> {
         let connection = self.roster.get_mut(slot).ok_or(ErrorCode::Internal)?;
         let max = subscriptions_max(self.config.subscriptions_max, connection.grant.as_deref()) as usize;
         let known = connection.patterns.iter().position(|known| known.pattern == want.pattern);
@@ -203,6 +208,7 @@ impl Engine {
             return Err(ErrorCode::TooManySubscriptions);
         }
         let (mut ids, mut new, mut forbidden) = (Vec::new(), 0, 0);
+        let mut min_ms = self.config.conflate_ms_min;
         for instrument in self.book.matching(&want.pattern) {
             plan.visits += 1;
             if plan.visits > VISITS_MAX {
@@ -216,6 +222,7 @@ impl Engine {
             if plan.count + new > max {
                 return Err(ErrorCode::TooManySubscriptions);
             }
+            min_ms = min_ms.max(instrument.conflate_ms_min);
             ids.push(instrument.id());
         }
         if ids.is_empty() && forbidden > 0 {
@@ -235,7 +242,7 @@ impl Engine {
             }
             plan.add(*id);
         }
-        Ok(ids.len() as u32)
+        Ok((ids.len() as u32, min_ms))
     }
 
     /// Lists the ack, and marks the images that follow it. With a resume token only what changed since, and the events since.

@@ -23,6 +23,7 @@ mod events;
 mod limits;
 mod patterns;
 mod properties;
+mod rates;
 mod resume;
 mod script;
 mod session;

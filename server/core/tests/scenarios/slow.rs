@@ -298,3 +298,29 @@ fn detaching_leaves_the_others_alone() {
         "#]],
     );
 }
+
+#[test]
+fn an_extreme_is_told_even_if_the_newest_value_overtakes_it() {
+    check(
+        "
+            new stock.A; quote stock.A 1 last=50
+            open a; sub a stock.A@50
+            wait 100
+            block a; quote stock.A 2 last=51
+            wait 50
+            quote stock.A 3 last=90
+            quote stock.A 4 last=52
+            unblock a
+            wait 100",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: ack stock.A@50 images=1
+            0 a: info stock.A | quote stock.A #1 last=50 IMAGE
+            0 a: complete
+            0 a: heartbeat log:1
+            100 a: quote stock.A #2 last=51
+            150 a: quote stock.A #4 last=52 high=90 low=52
+            200 a: quote stock.A #4 last=52
+        "#]],
+    );
+}

@@ -350,21 +350,7 @@ pub(crate) fn grant_of(token: &str, unix_s: u64) -> Option<Grant> {
 
 /// The documented defaults.
 pub(crate) fn config() -> EngineConfig {
-    EngineConfig {
-        node: "n1".into(),
-        message_bytes_max: 65_536,
-        subscriptions_max: 2_000,
-        items_max: 1_000,
-        commands_per_s: 10,
-        commands_burst: 40,
-        hello_within: Duration::from_secs(5),
-        conflate_ms_default: 250,
-        conflate_ms_min: 0,
-        heartbeat: Duration::from_secs(5),
-        stalled_max: Duration::from_secs(30),
-        events_kept: 10_000,
-        events_waiting_max: 256,
-    }
+    EngineConfig { node: "n1".into(), ..EngineConfig::default() }
 }
 
 /// Flushes that one moment may take.
