@@ -6,6 +6,8 @@ mod origin;
 mod reception;
 mod refusal;
 mod request;
+mod stream;
+mod usher;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,30 +15,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tickwire_core::engine::Arrival;
 use tickwire_proto::v1::ErrorCode;
-use tickwire_proto::wire::Encoding;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use admission::{Admission, Visitor};
 pub(crate) use head::Head;
 pub(crate) use reception::{Reception, authorize, bearer_of};
 pub(crate) use refusal::{Refusal, retry_after_s};
+pub(crate) use stream::Stream;
+pub(crate) use usher::{Invitation, Usher};
 
 use crate::http::HttpSide;
-use crate::shard::{Carrier, Newcomer, TransportKind, sse_preface};
+use crate::shard::Newcomer;
+use crate::tls::Tls;
 use head::{HEAD_BYTES_MAX, HeadError};
-use request::{StreamRequest, WebSocketRequest};
 
 /// What the door needs to know.
 #[derive(Debug)]
 pub(crate) struct Door {
-    pub(crate) origins: Vec<String>,
+    /// From the first byte to the end of the first request's head, a TLS handshake included.
     pub(crate) head_within: Duration,
-    pub(crate) reception: Arc<Reception>,
+    /// `None`: connections are not encrypted.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) usher: Arc<Usher>,
     pub(crate) http: HttpSide,
     /// Permits to tell somebody beyond the limit of one address why.
     pub(crate) explanations: Arc<Semaphore>,
@@ -82,14 +87,24 @@ impl Door {
         }
     }
 
-    async fn greet(self: Arc<Self>, mut socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        let visitor = self.reception.visitor(peer.ip());
+    async fn greet(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let by = Instant::now() + self.head_within;
+        let visitor = self.usher.reception().visitor(peer.ip());
         let explanation = visitor.is_err().then(|| self.explanations.clone().try_acquire_owned());
         if matches!(explanation, Some(Err(_))) {
             return;
         }
+        let mut socket = match timeout_at(by, self.encrypt(socket)).await {
+            Ok(Ok(stream)) => stream,
+            // Too late, or gone, or told in an alert what is wrong.
+            Err(_) | Ok(Err(None)) => return,
+            Ok(Err(Some(socket))) => {
+                let refusal = Refusal::new(ErrorCode::Unsupported, "connections to this port are encrypted; use https:// or wss://");
+                return refuse(Stream::Plain(socket), &refusal).await;
+            }
+        };
         let mut bytes = Vec::new();
-        let read = tokio::time::timeout(self.head_within, read_opening(&mut socket, &mut bytes)).await;
+        let read = timeout_at(by, read_opening(&mut socket, &mut bytes)).await;
         let opening = match read {
             Ok(Ok(Some(opening))) => opening,
             // Too late, or gone: nobody to answer to.
@@ -111,9 +126,29 @@ impl Door {
         }
     }
 
+    /// Makes the TLS handshake, if connections are encrypted. Hands a socket back that begins with something else.
+    async fn encrypt(&self, socket: TcpStream) -> Result<Stream, Option<TcpStream>> {
+        let Some(tls) = &self.tls else { return Ok(Stream::Plain(socket)) };
+        let mut first = [0];
+        match socket.peek(&mut first).await {
+            Ok(1) if first[0] == TLS_HANDSHAKE => {}
+            Ok(1) => return Err(Some(socket)),
+            _ => return Err(None),
+        }
+        match Box::pin(tls.acceptor().accept(socket).into_fallible()).await {
+            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Err((error, socket)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                // An alert has said why.
+                Box::pin(answer(Stream::Plain(socket), b"")).await;
+                Err(None)
+            }
+        }
+    }
+
     async fn serve(
         self: Arc<Self>,
-        socket: TcpStream,
+        socket: Stream,
         peer: SocketAddr,
         visitor: Visitor,
         head: Head,
@@ -134,8 +169,8 @@ impl Door {
         }
     }
 
-    async fn begin_session(&self, socket: TcpStream, mut visitor: Visitor, head: Head, mut bytes: Vec<u8>) {
-        let invitation = match self.invite(&head, &mut visitor) {
+    async fn begin_session(&self, socket: Stream, mut visitor: Visitor, head: Head, mut bytes: Vec<u8>) {
+        let invitation = match self.usher.invite(&head, &mut visitor) {
             Ok(invitation) => invitation,
             Err(refusal) => return refuse(socket, &refusal).await,
         };
@@ -144,64 +179,13 @@ impl Door {
             return Box::pin(answer(socket, &preface)).await;
         };
         bytes.drain(..head.len);
-        match socket.into_std() {
-            Ok(socket) => {
-                let carrier = Carrier::Socket(socket);
-                self.reception.hand_over(Newcomer { carrier, visitor, transport, arrival, preface, early: bytes }).await;
+        match socket.into_carrier() {
+            Ok(carrier) => {
+                self.usher.reception().hand_over(Newcomer { carrier, visitor, transport, arrival, preface, early: bytes }).await;
             }
             Err(error) => tracing::warn!(%error, "a socket could not be handed over"),
         }
     }
-
-    /// What a request for a session gets.
-    fn invite(&self, head: &Head, visitor: &mut Visitor) -> Result<Invitation, Refusal> {
-        let cors = origin::check(head, &self.origins)?;
-        if head.path == SSE_PATH && head.method == "OPTIONS" && head.has("access-control-request-method") {
-            return Ok(Invitation::preflight(&cors));
-        }
-        let (transport, encoding, request, preface) = if head.path == WS_PATH {
-            let WebSocketRequest { encoding, response } = WebSocketRequest::parse(head)?;
-            (TransportKind::WebSocket { text: encoding == Encoding::Json }, encoding, None, response)
-        } else {
-            let with_cors = |refusal: Refusal| Refusal { headers: format!("{}{cors}", refusal.headers), ..refusal };
-            let StreamRequest { hello, subscribe } = StreamRequest::parse(head, self.reception.items_max()).map_err(with_cors)?;
-            (TransportKind::Sse { chunked: head.is_1_1 }, Encoding::Json, Some((hello, subscribe)), sse_preface(head.is_1_1, &cors))
-        };
-        let token = bearer(head)?;
-        // A WebSocket without a token in its head brings it in Hello; an event stream has no other chance.
-        let grant = match (token, &request) {
-            (None, None) => None,
-            (token, _) => Some(self.reception.grant(token)?),
-        };
-        let arrival = self.reception.admit(visitor, encoding, grant, request)?;
-        Ok(Invitation { transport, arrival: Some(arrival), preface })
-    }
-}
-
-/// A session that may begin, or an answer that is all there is.
-struct Invitation {
-    transport: TransportKind,
-    arrival: Option<Arrival>,
-    preface: Vec<u8>,
-}
-
-impl Invitation {
-    /// The answer to a browser that asks whether it may send headers of its own.
-    fn preflight(cors: &str) -> Self {
-        let preface = format!(
-            "HTTP/1.1 204 No Content\r\n{cors}Access-Control-Allow-Methods: GET\r\nAccess-Control-Allow-Headers: authorization, last-event-id\r\nAccess-Control-Max-Age: 600\r\nConnection: close\r\n\r\n"
-        );
-        Self { transport: TransportKind::Sse { chunked: false }, arrival: None, preface: preface.into_bytes() }
-    }
-}
-
-/// The bearer token of a request.
-fn bearer(head: &Head) -> Result<Option<&str>, Refusal> {
-    if !head.has("authorization") {
-        return Ok(None);
-    }
-    let value = head.one("authorization").and_then(|value| bearer_of(value));
-    value.map(Some).ok_or_else(|| Refusal::new(ErrorCode::AuthInvalid, "Authorization is not one bearer token"))
 }
 
 /// Whether a request belongs to a shard.
@@ -218,7 +202,7 @@ enum Opening {
 }
 
 /// Reads until it is clear how the connection begins: a head is whole, or the preface of HTTP/2. `None`: the client left before.
-async fn read_opening(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<Option<Opening>, HeadError> {
+async fn read_opening(socket: &mut Stream, bytes: &mut Vec<u8>) -> Result<Option<Opening>, HeadError> {
     loop {
         let mut piece = [0; 2_048];
         let Ok(len @ 1..) = socket.read(&mut piece).await else { return Ok(None) };
@@ -235,12 +219,12 @@ async fn read_opening(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<Opt
     }
 }
 
-async fn refuse(socket: TcpStream, refusal: &Refusal) {
+async fn refuse(socket: Stream, refusal: &Refusal) {
     Box::pin(answer(socket, &refusal.response())).await;
 }
 
 /// Writes the last answer, and lets the client read it: a reset would take it away.
-async fn answer(mut socket: TcpStream, response: &[u8]) {
+async fn answer(mut socket: Stream, response: &[u8]) {
     let farewell = async {
         socket.write_all(response).await?;
         socket.shutdown().await?;
@@ -256,6 +240,8 @@ async fn answer(mut socket: TcpStream, response: &[u8]) {
     let _ = tokio::time::timeout(FAREWELL_MAX, farewell).await;
 }
 
+/// First byte of a TLS connection: its record type (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 /// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const WS_PATH: &str = "/v1/ws";

@@ -17,6 +17,7 @@ use tickwire_proto::Pattern;
 
 use crate::auth::KeyConfig;
 use crate::ingest::FeedConfig;
+use crate::tls::TlsFiles;
 use raw::RawConfig;
 
 /// Checked settings, ready to use.
@@ -24,6 +25,8 @@ use raw::RawConfig;
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Certificate and key, if connections are encrypted.
+    pub tls: Option<TlsFiles>,
     /// Name of this node in sessions and logs.
     pub node: String,
     /// Threads that serve clients.
@@ -244,6 +247,20 @@ mod tests {
         let open = format!("{OPEN}listen = \"0.0.0.0:0\"\n");
         assert!(load(&open, &[], &[]).unwrap_err()[0].starts_with("auth.anonymous.symbols "));
         assert!(load(&open, &[], &[("auth.anonymous.allow_remote", "true")]).is_ok());
+    }
+
+    #[test]
+    fn certificates_are_checked_before_they_are_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(path("empty.pem"), "").unwrap();
+        std::fs::write(path("large.pem"), vec![b'-'; 2 << 20]).unwrap();
+        let check = |cert: &str, key: &str| load(OPEN, &[], &[("tls.cert", cert), ("tls.key", key)]).unwrap_err().remove(0);
+        assert!(check(&path("empty.pem"), "").starts_with("tls.key is missing"));
+        assert!(check("", &path("empty.pem")).starts_with("tls.cert is missing"));
+        assert!(check(&path("none.pem"), &path("empty.pem")).starts_with("tls.cert certificate "));
+        assert!(check(&path("empty.pem"), &path("empty.pem")).contains("holds no certificate in PEM"));
+        assert!(check(&path("large.pem"), &path("empty.pem")).contains("is larger than 1048576 bytes"));
     }
 
     #[test]

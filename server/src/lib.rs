@@ -6,12 +6,15 @@
 mod accept;
 pub mod auth;
 pub mod config;
+mod files;
 mod grpc;
 mod http;
 pub mod ingest;
 mod server;
 pub mod shard;
 pub mod telemetry;
+mod tls;
 mod websocket;
 
 pub use server::Server;
+pub use tls::TlsFiles;

@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use tickwire_core::engine::EngineConfig;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::accept::{self, Admission, Door, Reception};
+use crate::accept::{self, Admission, Door, Reception, Usher};
 use crate::auth::Gate;
 use crate::config::{Config, DrainConfig};
 use crate::grpc::GrpcSide;
@@ -19,11 +19,13 @@ use crate::http::{Api, HttpSide};
 use crate::ingest;
 use crate::shard::Shards;
 use crate::telemetry::Metrics;
+use crate::tls::Tls;
 
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
     drain: DrainConfig,
     shards: Shards,
     http: HttpSide,
@@ -43,6 +45,7 @@ impl Server {
         let listener = accept::bind(config.listen, config.limits.notsent_lowat_bytes)
             .with_context(|| format!("cannot listen on {} (key listen)", config.listen))?;
         let address = listener.local_addr()?;
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let gate = Gate::new(config.auth.clone());
         let (shards, threads) = Shards::start(config.shards, &engine_config(&config), &gate, config.limits.message_bytes_max)?;
         let (metrics, ended) = (Arc::new(Metrics::default()), CancellationToken::new());
@@ -59,22 +62,39 @@ impl Server {
         let admission = Admission::new(limits.connections_max, limits.connections_per_ip_max);
         let reception = Arc::new(Reception::new(config.node, limits.items_max, gate, admission, shards.clone(), stop.clone()));
         let grpc = GrpcSide::new(reception.clone(), api.readiness.clone(), limits.message_bytes_max)?;
-        let http = HttpSide::new(api, grpc);
+        let usher = Arc::new(Usher::new(config.origins, reception));
+        let http = HttpSide::new(api, grpc, usher.clone());
         let door = Door {
-            origins: config.origins,
             head_within: limits.head_within,
-            reception,
+            tls: tls.clone(),
+            usher,
             http: http.clone(),
             explanations: Arc::new(Semaphore::new(accept::EXPLANATIONS_MAX)),
         };
         tokio::spawn(Arc::new(door).stay_open(listener, ended.clone()));
         info!(%address, shards = threads.len(), "listening");
-        Ok(Self { address, drain: config.drain, shards, http, threads, stop, ended })
+        Ok(Self { address, tls, drain: config.drain, shards, http, threads, stop, ended })
     }
 
     /// Where it listens; the port is the real one when the configuration said 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens, as an address of HTTP.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
+    }
+
+    /// What to call when certificates are to be read again. New connections get what is read; if it cannot be used, they get what they
+    /// got before, and the log says why.
+    pub fn certificates(&self) -> impl Fn() + Send + 'static {
+        let tls = self.tls.clone();
+        move || match tls.as_deref().map(Tls::reload) {
+            None => info!("there are no certificates to read again: tls.cert is not set"),
+            Some(Ok(())) => info!("certificate and key were read again"),
+            Some(Err(error)) => warn!(%error, "the new certificate cannot be used; the old one stays in use"),
+        }
     }
 
     /// Waits until `stop` was cancelled and the drain has ended: everyone was told Goodbye, and has left or run out of time.

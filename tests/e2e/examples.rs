@@ -103,13 +103,13 @@ fn run_python(arguments: &[&str]) -> Result<Output> {
     Ok(output)
 }
 
-fn python_script(name: &str, arguments: &[&str]) -> Result<Output> {
+pub(crate) fn python_script(name: &str, arguments: &[&str]) -> Result<Output> {
     let script = top().join("examples/python").join(name);
     Ok(Command::new(python(&top().join("target/python"))?).arg(script).args(arguments).output()?)
 }
 
 /// What a program printed that has ended well.
-fn succeeded(output: &Output) -> Result<String> {
+pub(crate) fn succeeded(output: &Output) -> Result<String> {
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout.clone())?)
 }

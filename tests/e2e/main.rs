@@ -10,6 +10,7 @@ mod refusals;
 mod sdk;
 mod sessions;
 mod settings;
+mod tls;
 mod tokens;
 mod vectors;
 mod watch;

@@ -42,6 +42,21 @@ impl Peer {
         Self::over(wire, transport)
     }
 
+    /// A session on a connection that stands.
+    pub(crate) fn begun(mut wire: Wire, transport: Transport, symbols: &[&str], conflate_ms: u32) -> Self {
+        if transport == Transport::Sse {
+            let query = format!("symbols={}&conflate_ms={conflate_ms}&heartbeat_ms=500", symbols.join(",").replace('#', "%23"));
+            wire.send(format!("GET /v1/sse?{query} HTTP/1.1\r\nHost: tickwire.test\r\n\r\n").as_bytes());
+            assert_eq!(wire.head().0, 200);
+            return Self::over(wire, transport);
+        }
+        let protocol = if transport == Transport::Json { "tickwire.v1.json" } else { "tickwire.v1.pb" };
+        let mut peer = Self::over(wire.upgraded("tickwire.test", &format!("Sec-WebSocket-Protocol: {protocol}\r\n")).unwrap(), transport);
+        peer.hello(v1::Hello { conflate_ms: Some(conflate_ms), heartbeat_ms: Some(500), ..Default::default() });
+        peer.subscribe(symbols);
+        peer
+    }
+
     /// Opens an event stream.
     pub(crate) fn stream(address: SocketAddr, query: &str, headers: &str) -> Result<Self, Response> {
         let mut wire = Wire::connect(address);
@@ -58,14 +73,7 @@ impl Peer {
 
     /// A session that wants `symbols` at `conflate_ms`, over any transport.
     pub(crate) fn subscribed(address: SocketAddr, transport: Transport, symbols: &[&str], conflate_ms: u32) -> Self {
-        if transport == Transport::Sse {
-            let query = format!("symbols={}&conflate_ms={conflate_ms}&heartbeat_ms=500", symbols.join(",").replace('#', "%23"));
-            return Self::stream(address, &query, "").unwrap();
-        }
-        let mut peer = Self::open(address, transport);
-        peer.hello(v1::Hello { conflate_ms: Some(conflate_ms), heartbeat_ms: Some(500), ..Default::default() });
-        peer.subscribe(symbols);
-        peer
+        Self::begun(Wire::connect(address), transport, symbols, conflate_ms)
     }
 
     pub(crate) fn over(wire: Wire, transport: Transport) -> Self {

@@ -4,9 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use tokio_rustls::rustls::{self, ClientConnection};
+
 /// A connection.
 pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
+    /// Its encryption, if it is encrypted.
+    tls: Option<Box<ClientConnection>>,
     /// Read, but not yet looked at.
     pub(crate) buffer: Vec<u8>,
 }
@@ -40,11 +44,24 @@ impl Wire {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self { stream, tls: None, buffer: Vec::new() }
+    }
+
+    /// Connects and lets `tls` make its handshake.
+    pub(crate) fn encrypted(address: SocketAddr, tls: ClientConnection) -> std::io::Result<Self> {
+        let mut wire = Self::connect(address);
+        let mut tls = Box::new(tls);
+        while tls.is_handshaking() {
+            tls.complete_io(&mut wire.stream)?;
+        }
+        Ok(Self { tls: Some(tls), ..wire })
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        match &mut self.tls {
+            None => self.stream.write_all(bytes).unwrap(),
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).write_all(bytes).unwrap(),
+        }
     }
 
     /// Sends a request, and reads the answer with its body.
@@ -75,12 +92,17 @@ impl Wire {
 
     /// Opens a WebSocket.
     pub(crate) fn upgrade(address: SocketAddr, headers: &str) -> Result<Self, Response> {
-        let mut wire = Self::connect(address);
-        wire.send(format!("GET /v1/ws HTTP/1.1\r\nHost: {address}\r\n{UPGRADE}{headers}\r\n").as_bytes());
+        Self::connect(address).upgraded(&address.to_string(), headers)
+    }
+
+    /// Makes this connection a WebSocket.
+    pub(crate) fn upgraded(mut self, host: &str, headers: &str) -> Result<Self, Response> {
+        let wire = &mut self;
+        wire.send(format!("GET /v1/ws HTTP/1.1\r\nHost: {host}\r\n{UPGRADE}{headers}\r\n").as_bytes());
         let (status, head) = wire.head();
         if status == 101 {
             assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
-            return Ok(wire);
+            return Ok(self);
         }
         let mut response = Response { status, head, body: String::new() };
         let len = response.header("content-length").map_or(0, |len| len.parse().unwrap());
@@ -136,7 +158,11 @@ impl Wire {
     /// Reads more; false at the end.
     pub(crate) fn fill(&mut self) -> bool {
         let mut piece = [0; 16_384];
-        match self.stream.read(&mut piece) {
+        let read = match &mut self.tls {
+            None => self.stream.read(&mut piece),
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(&mut piece),
+        };
+        match read {
             Ok(len) => {
                 self.buffer.extend_from_slice(&piece[..len]);
                 len > 0

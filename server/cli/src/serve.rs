@@ -56,7 +56,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
     let server = Server::start(config, stop.clone()).await?;
-    print(&format!("listening on http://{}\n", server.address()));
+    print(&format!("listening on {}\n", server.url()));
+    let (mut hangup, read_certificates) = (signal(SignalKind::hangup())?, server.certificates());
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            read_certificates();
+        }
+    });
     let asked = async {
         tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" }
     };

@@ -51,6 +51,23 @@ impl Head {
         }
     }
 
+    /// The head of a request of HTTP/2, whose limits its connection keeps.
+    ///
+    /// # Errors
+    /// A header that is no text.
+    pub(crate) fn of<B>(request: &http::Request<B>) -> Result<Self, HeadError> {
+        let mut headers = Vec::with_capacity(request.headers().len() + 1);
+        // What was `Host` is part of the address.
+        headers.extend(request.uri().authority().map(|authority| ("host".to_owned(), authority.as_str().to_owned())));
+        for (name, value) in request.headers() {
+            let value = std::str::from_utf8(value.as_bytes()).map_err(|_| HeadError::Malformed)?;
+            headers.push((name.as_str().to_owned(), value.trim().to_owned()));
+        }
+        let uri = request.uri();
+        let (method, path, query) = (request.method().as_str(), uri.path(), uri.query().unwrap_or_default());
+        Ok(Self { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), is_1_1: false, len: 0, headers })
+    }
+
     /// The value of a header that may stand once. A second one makes it unusable, so that nobody has to guess which counts.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
         let mut values = self.all(name);

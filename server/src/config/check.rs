@@ -1,6 +1,7 @@
 //! From what was written to settings that are ready to use.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tickwire_proto::Pattern;
@@ -9,6 +10,8 @@ use super::keys::{self, Kind};
 use super::raw::{RawConfig, Value, Written};
 use super::{AuthConfig, Config, DrainConfig, Limits, LogConfig, Problem, feed};
 use crate::auth::{Algorithm, KeyConfig};
+use crate::files;
+use crate::tls::{self, TlsError, TlsFiles};
 
 /// Checks everything. The result is to be used only if nothing was added to `problems`.
 pub(super) fn check(raw: &RawConfig, environment: &[(String, String)], problems: &mut Vec<Problem>) -> Config {
@@ -17,6 +20,7 @@ pub(super) fn check(raw: &RawConfig, environment: &[(String, String)], problems:
     let auth = checker.auth(environment, listen);
     Config {
         listen,
+        tls: checker.tls(),
         node: Some(checker.text("node")).filter(|name| !name.is_empty()).unwrap_or_else(host_name),
         shards: match checker.number("shards") as usize {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -139,6 +143,27 @@ impl Checker<'_> {
         text.parse().unwrap_or_else(|_| self.wrong_kind(key, SocketAddr::from(([127, 0, 0, 1], 0))))
     }
 
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let files = match (self.text_or_none("tls.cert"), self.text_or_none("tls.key")) {
+            (None, None) => return None,
+            (Some(cert), Some(key)) => TlsFiles { cert: cert.into(), key: key.into() },
+            (Some(_), None) => {
+                self.problem("tls.key", "is missing; a certificate needs its key");
+                return None;
+            }
+            (None, Some(_)) => {
+                self.problem("tls.cert", "is missing; a key needs its certificate");
+                return None;
+            }
+        };
+        match tls::check(&files) {
+            Ok(()) => {}
+            Err(error @ TlsError::Certificate { .. }) => self.problem("tls.cert", error.to_string()),
+            Err(error @ TlsError::Key { .. }) => self.problem("tls.key", error.to_string()),
+        }
+        Some(files)
+    }
+
     fn log_filter(&mut self) -> String {
         let filter = self.text("log.filter");
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
@@ -225,7 +250,7 @@ impl Checker<'_> {
             self.problems.retain(|problem| problem.origin != origin);
         }
         let (source, bytes) = match (file, variable) {
-            (Some(path), None) => (field("file"), std::fs::read(&path).map_err(|error| format!("cannot be read: {error}"))),
+            (Some(path), None) => (field("file"), files::read(Path::new(&path))),
             (None, Some(name)) => {
                 let found = environment.iter().find(|(variable, _)| *variable == name).map(|(_, text)| text.clone().into_bytes());
                 (field("env"), found.ok_or_else(|| format!("names {name}, which is not set")))

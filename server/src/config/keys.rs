@@ -103,6 +103,8 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'stati
 /// The table.
 pub const KEYS: &[Key] = &[
     key("listen", Kind::Address, "127.0.0.1:7447", "Where clients connect. Port 0 takes a free one."),
+    key("tls.cert", Kind::Text, "", "File with the certificate chain (PEM). Connections are encrypted then. Read again on SIGHUP."),
+    key("tls.key", Kind::Text, "", "File with the private key of the certificate (PEM)."),
     key("node", Kind::Text, "", "Name of this node in sessions and logs. Empty: the name of the host."),
     key("shards", Kind::Number(0, 256), "0", "Threads that serve clients. 0: one for each core."),
     key("page", Kind::Flag, "false", "Serve the demo page at `/`."),

@@ -1,7 +1,7 @@
 //! One connection of HTTP/2: many calls share it, each under the bounds of the connection.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,27 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
-use crate::accept::Refusal;
-use crate::grpc::{self, GrpcSide, Peer};
+use super::{HttpSide, event_stream};
+use crate::accept::{Head, Refusal, is_session};
+use crate::grpc::{self, Peer};
+
+/// What is served on one connection, and to whom. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    pub(super) http: HttpSide,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+    /// Whether the connection is encrypted. If not, only calls are answered: browsers speak HTTP/2 on no other connections.
+    pub(super) secure: bool,
+}
 
 /// Serves until the client leaves, is idle for too long, or the node leaves and the last call has ended.
-pub(super) async fn serve<S>(stream: S, grpc: GrpcSide, peer: IpAddr, leaving: CancellationToken)
+pub(super) async fn serve<S>(stream: S, side: Side, leaving: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let streams = Arc::new(Semaphore::new(STREAMS_MAX as usize));
-    let (calls, handler) = (streams.clone(), service_fn(move |request| answer(request, grpc.clone(), peer, streams.clone())));
+    let (calls, handler) = (streams.clone(), service_fn(move |request| answer(request, side.clone(), streams.clone())));
     let mut connection = pin!(builder().serve_connection(TokioIo::new(stream), handler));
     let mut look = interval(IDLE_MAX);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,19 +78,21 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-async fn answer(
-    mut request: Request<Incoming>,
-    grpc: GrpcSide,
-    peer: IpAddr,
-    streams: Arc<Semaphore>,
-) -> Result<Response<Body>, Infallible> {
+async fn answer(mut request: Request<Incoming>, side: Side, streams: Arc<Semaphore>) -> Result<Response<Body>, Infallible> {
     let permit = streams.try_acquire_owned().ok();
-    if !grpc::is_call(&request) {
-        let refusal = Refusal::new(ErrorCode::Unsupported, "HTTP/2 without TLS is for gRPC; use HTTP/1.1").with(415, "");
-        return Ok(held(told(&refusal), permit));
-    }
-    request.extensions_mut().insert(Peer(peer));
-    Ok(held(grpc.answer(request).await, permit))
+    let response = if grpc::is_call(&request) {
+        request.extensions_mut().insert(Peer(side.peer.ip()));
+        side.http.grpc.clone().answer(request).await
+    } else if !side.secure {
+        told(&Refusal::new(ErrorCode::Unsupported, "HTTP/2 without TLS is for gRPC; use HTTP/1.1").with(415, ""))
+    } else {
+        match Head::of(&request) {
+            Err(error) => told(&Refusal::new(ErrorCode::BadMessage, error.to_string())),
+            Ok(head) if is_session(&head) => event_stream::answer(&head, &side.http.usher, side.peer.ip()).await,
+            Ok(_) => side.http.answer(request, side.local, side.peer).await.map(Body::new),
+        }
+    };
+    Ok(held(response, permit))
 }
 
 /// The response, which counts as a stream for as long as its body is there.
@@ -94,10 +107,7 @@ fn held(response: Response<Body>, permit: Option<OwnedSemaphorePermit>) -> Respo
 
 /// A refusal, as HTTP/2 says it.
 fn told(refusal: &Refusal) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::from(refusal.body())));
-    *response.status_mut() = http::StatusCode::from_u16(refusal.status).unwrap_or(http::StatusCode::BAD_REQUEST);
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    response
+    event_stream::said(&refusal.response()).map(|rest| Body::new(Full::from(rest)))
 }
 
 /// Calls and requests at once on one connection. The protocol tells clients, so that one more waits.

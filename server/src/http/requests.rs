@@ -5,14 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use crate::accept::{Head, is_session};
+use crate::accept::{Head, Stream, is_session};
 
 /// Looks at each head before hyper gets it. Requests with a body end the looking: from then on hyper gets whatever comes.
 #[derive(Debug)]
 pub(super) struct Requests {
-    socket: TcpStream,
+    socket: Stream,
     /// What hyper may read, from `given` on.
     open: Vec<u8>,
     given: usize,
@@ -33,14 +32,14 @@ enum Next {
 
 impl Requests {
     /// A connection that begins with `bytes`, whose head was parsed already.
-    pub(super) fn new(socket: TcpStream, head: &Head, bytes: Vec<u8>) -> Self {
+    pub(super) fn new(socket: Stream, head: &Head, bytes: Vec<u8>) -> Self {
         let mut requests = Self { socket, open: Vec::new(), given: 0, held: bytes, next: Next::Unknown };
         requests.release(head);
         requests
     }
 
     /// The request for a session with which it ended, if it did.
-    pub(super) fn into_session(self) -> Option<(TcpStream, Head, Vec<u8>)> {
+    pub(super) fn into_session(self) -> Option<(Stream, Head, Vec<u8>)> {
         match self.next {
             Next::Session(head) => Some((self.socket, head, self.held)),
             _ => None,

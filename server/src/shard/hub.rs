@@ -13,7 +13,7 @@ use tickwire_proto::Moment;
 use tickwire_proto::v1::ErrorCode;
 
 use super::connection::{Appointment, Connection, Phase};
-use super::link::{Bell, Call, Carrier, Link, Sent, Socket};
+use super::link::{Bell, Call, Carrier, Encrypted, Link, Sent, Socket};
 use super::{TransportKind, Visitor};
 
 /// The connections, and what their sockets are given.
@@ -80,6 +80,7 @@ impl Hub {
     fn link(&self, carrier: Carrier, call: Call) -> io::Result<Link> {
         match carrier {
             Carrier::Socket(socket) => Ok(Link::Socket(Socket::new(self.watch(socket, call.key)?))),
+            Carrier::Tls(socket, session) => Ok(Link::Tls(Box::new(Encrypted::new(self.watch(socket, call.key)?, *session)))),
             Carrier::Pipe(pipe) => {
                 pipe.bind(self.bell.clone(), call);
                 Ok(Link::Pipe(pipe))
@@ -101,9 +102,11 @@ impl Hub {
     /// Closes the socket and frees the key.
     pub(super) fn remove(&mut self, key: u32) {
         let Some(mut connection) = self.slots.get_mut(key as usize).and_then(Option::take) else { return };
-        if let Link::Socket(socket) = &mut connection.link {
-            let _ = self.registry.deregister(&mut socket.stream);
-        }
+        let _ = match &mut connection.link {
+            Link::Socket(socket) => self.registry.deregister(&mut socket.stream),
+            Link::Tls(socket) => self.registry.deregister(&mut socket.stream),
+            Link::Pipe(_) => Ok(()),
+        };
         self.free.push(key);
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }

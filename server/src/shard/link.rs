@@ -2,20 +2,25 @@
 
 mod pipe;
 mod socket;
+mod tls;
 
 use std::io;
 
 use tickwire_proto::v1::ErrorCode;
+use tokio_rustls::rustls::ServerConnection;
 
 pub(super) use pipe::{Bell, Call, PipeWriter};
 pub(crate) use pipe::{Ending, PipeReader, pipe};
 pub(super) use socket::Socket;
+pub(super) use tls::Encrypted;
 
 /// The way to one client.
 #[derive(Debug)]
 pub(super) enum Link {
     /// A socket of this shard.
     Socket(Socket),
+    /// An encrypted socket of this shard.
+    Tls(Box<Encrypted>),
     /// A task that writes to a connection it shares with others (HTTP/2).
     Pipe(PipeWriter),
 }
@@ -25,6 +30,8 @@ pub(super) enum Link {
 pub(crate) enum Carrier {
     /// A plain socket.
     Socket(std::net::TcpStream),
+    /// A socket whose TLS handshake is over.
+    Tls(std::net::TcpStream, Box<ServerConnection>),
     /// The end for a shard of a [`pipe`].
     Pipe(PipeWriter),
 }
@@ -45,6 +52,7 @@ impl Link {
     pub(super) fn send(&mut self, bytes: &[u8]) -> Sent {
         match self {
             Self::Socket(socket) => socket.send(bytes),
+            Self::Tls(socket) => socket.send(bytes),
             Self::Pipe(pipe) => pipe.send(bytes),
         }
     }
@@ -53,6 +61,7 @@ impl Link {
     pub(super) fn send_rest(&mut self) -> Sent {
         match self {
             Self::Socket(socket) => socket.send_rest(),
+            Self::Tls(socket) => socket.send_rest(),
             Self::Pipe(pipe) => pipe.standing(),
         }
     }
@@ -61,6 +70,7 @@ impl Link {
     pub(super) fn is_blocked(&self) -> bool {
         match self {
             Self::Socket(socket) => socket.is_blocked(),
+            Self::Tls(socket) => socket.is_blocked(),
             Self::Pipe(pipe) => pipe.is_blocked(),
         }
     }
@@ -69,6 +79,7 @@ impl Link {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self {
             Self::Socket(socket) => socket.read(buffer),
+            Self::Tls(socket) => socket.read(buffer),
             // One way: the request has said everything.
             Self::Pipe(_) => Ok(None),
         }
@@ -85,6 +96,7 @@ impl Link {
     pub(super) fn shut_if_done(&mut self) {
         match self {
             Self::Socket(socket) => socket.shut_if_done(),
+            Self::Tls(socket) => socket.shut_if_done(),
             // Its reader leaves when it has read the end.
             Self::Pipe(_) => {}
         }

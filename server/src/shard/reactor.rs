@@ -177,9 +177,11 @@ impl Reactor {
         };
         self.engine.attach(self.now, ConnectionKey(key), arrival);
         match self.hub.get(key).map(|connection| connection.link.send(&preface)) {
-            Some(Sent::Broken) => self.gone(key),
+            Some(Sent::Broken) => return self.gone(key),
             _ => self.received(key, &mut early),
         }
+        // What TLS has read and decrypted already makes no event of the socket.
+        self.unread.push(key);
     }
 
     fn socket_event(&mut self, event: &Event) {

@@ -52,7 +52,11 @@ impl Tickwire {
         });
         let line = told.recv_timeout(START_MAX).map_err(|_| anyhow!("says nothing")).and_then(|line| Ok(line?));
         let address = line.and_then(|line| {
-            let address = line.trim().strip_prefix("listening on http://").ok_or_else(|| anyhow!("says {line:?}"))?;
+            let url = line
+                .trim()
+                .strip_prefix("listening on ")
+                .and_then(|url| url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")));
+            let address = url.ok_or_else(|| anyhow!("says {line:?}"))?;
             Ok(address.parse::<SocketAddr>()?)
         });
         match address {
@@ -122,7 +126,15 @@ impl Tickwire {
     /// # Errors
     /// It has ended.
     pub fn terminate(&self) -> Result<()> {
-        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
+        self.signal("TERM")
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status()?;
         if status.success() { Ok(()) } else { bail!("tickwire has ended already") }
     }
 
