@@ -1,12 +1,12 @@
-//! `cargo xtask fuzz`: coverage-guided where a nightly compiler is installed, else seeded mutations on the stable one.
+//! `cargo xtask fuzz`: coverage-guided by libFuzzer, on the compiler that everything else is built with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::setup;
+use crate::setup::{self, Need};
 use crate::test::cargo;
 
 /// What to fuzz, and for how long.
@@ -20,6 +20,9 @@ pub(crate) struct Fuzz {
     /// Keep what was found in the committed corpora, minimised.
     #[arg(long)]
     keep: bool,
+    /// With the address sanitizer, at about half the speed. Our own code has no `unsafe`; its dependencies have.
+    #[arg(long)]
+    asan: bool,
 }
 
 impl Fuzz {
@@ -33,18 +36,10 @@ impl Fuzz {
             bail!("no target {unknown}; there are {}", targets.join(", "));
         }
         let chosen: Vec<&String> = targets.iter().filter(|name| self.target.as_ref().is_none_or(|target| target == *name)).collect();
-        if !has_nightly() {
-            crate::say(
-                "no nightly compiler (`rustup toolchain install nightly` brings it): mutating the corpora on the stable one instead",
-            );
-            return replay(root, u64::from(self.seconds) * MUTATIONS_PER_SECOND);
-        }
+        setup::ensure(&[CXX])?;
         setup::ensure_cargo("cargo-fuzz")?;
-        let lock = root.join(FOLDER).join("Cargo.lock");
-        if !lock.exists() {
-            // The same dependencies as the workspace's.
-            std::fs::copy(root.join("Cargo.lock"), lock)?;
-        }
+        // The same dependencies as the workspace's; cargo adds libFuzzer to them.
+        std::fs::copy(root.join("Cargo.lock"), root.join(FOLDER).join("Cargo.lock"))?;
         chosen.into_iter().try_for_each(|target| self.one(root, target))
     }
 
@@ -54,15 +49,37 @@ impl Fuzz {
         tool(root, &["unpack", target, shown])?;
         crate::say(&format!("{target}: {} s", self.seconds));
         let seconds = format!("-max_total_time={}", self.seconds);
-        nightly(
-            root,
-            &["fuzz", "run", "--fuzz-dir", FOLDER, target, shown, "--", &seconds, "-max_len=4096", "-timeout=10", "-print_final_stats=1"],
-        )?;
+        let found = format!("-artifact_prefix={}/", Self::findings(root)?.display());
+        self.cargo_fuzz(root, "run", target, &[shown, "--", &seconds, &found, "-max_len=4096", "-timeout=10", "-print_final_stats=1"])?;
         if self.keep {
-            nightly(root, &["fuzz", "cmin", "--fuzz-dir", FOLDER, target, shown])?;
+            self.cargo_fuzz(root, "cmin", target, &[shown])?;
             tool(root, &["pack", target, shown])?;
         }
         Ok(())
+    }
+
+    fn cargo_fuzz(&self, root: &Path, verb: &str, target: &str, rest: &[&str]) -> Result<()> {
+        let features: &[&str] = if target == "config" { &["--features", "config"] } else { &[] };
+        let sanitizer = if self.asan { "address" } else { "none" };
+        let folders = ["--fuzz-dir", FOLDER, "--target-dir", "target/fuzz", "--sanitizer", sanitizer];
+        let words = [&["fuzz", verb], &folders[..], features, &[target], rest].concat();
+        let mut command = Command::new(env!("CARGO"));
+        if self.asan {
+            // The sanitizer is behind an unstable flag, which a stable compiler takes when told so.
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+        let status = command.args(&words).current_dir(root).status().context("cargo does not start")?;
+        if !status.success() {
+            bail!("`cargo {}` failed: {status}; `cargo run -p tickwire-fuzz -- run {target} INPUT` replays an input", words.join(" "));
+        }
+        Ok(())
+    }
+
+    /// The folder of inputs that broke a promise.
+    fn findings(root: &Path) -> Result<PathBuf> {
+        let folder = root.join("target/fuzz-findings");
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 }
 
@@ -79,39 +96,7 @@ fn tool(root: &Path, words: &[&str]) -> Result<()> {
     cargo(root, &[&["run", "-q", "-p", "tickwire-fuzz", "--"], words].concat())
 }
 
-fn replay(root: &Path, mutations: u64) -> Result<()> {
-    let status = Command::new(env!("CARGO"))
-        .args(["test", "-p", "tickwire-fuzz", "--test", "replay"])
-        .env("FUZZ_MUTATIONS", mutations.to_string())
-        .current_dir(root)
-        .status()?;
-    if !status.success() {
-        bail!("a target does not survive");
-    }
-    Ok(())
-}
-
-fn has_nightly() -> bool {
-    let list = Command::new("rustup").args(["toolchain", "list"]).output();
-    list.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).lines().any(|line| line.starts_with("nightly")))
-}
-
-fn nightly(root: &Path, words: &[&str]) -> Result<()> {
-    // The proxy of rustup, which knows `+nightly`; the cargo that runs this task does not.
-    let status = Command::new("cargo")
-        .arg("+nightly")
-        .args(words)
-        .env_remove("CARGO")
-        .current_dir(root)
-        .status()
-        .context("rustup's cargo does not start")?;
-    if !status.success() {
-        bail!("`cargo +nightly {}` failed: {status}", words.join(" "));
-    }
-    Ok(())
-}
-
 /// The crate that cargo-fuzz builds.
 const FOLDER: &str = "tests/fuzz/libfuzzer";
-/// Mutations of each corpus on the stable compiler, for each second that was asked for. About what a debug build does.
-const MUTATIONS_PER_SECOND: u64 = 2_000;
+/// libFuzzer is C++.
+const CXX: Need = Need { purpose: "building libFuzzer", any_of: &["c++"], packages: &["g++"] };

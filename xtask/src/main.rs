@@ -34,7 +34,7 @@ enum Task {
     /// Measure, and print the figures.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Look for inputs that break a promise, with cargo-fuzz if a nightly compiler is there.
+    /// Look for inputs that break a promise, with cargo-fuzz.
     Fuzz(fuzz::Fuzz),
     /// Show which lines of the pure crates the tests run.
     Coverage(coverage::Coverage),

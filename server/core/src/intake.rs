@@ -14,7 +14,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tickwire_proto::{Scale, Symbol, v1};
 
 use crate::batch::{Batch, Entry, InstrumentId};
@@ -134,9 +134,13 @@ impl Intake {
     pub fn restore(&mut self, checkpoint: &v1::Checkpoint, batch: &mut Batch) {
         self.reset(&checkpoint.epoch, batch);
         self.clock.observe(checkpoint.ts_written_us);
+        let mut seen = HashSet::new();
         for kept in &checkpoint.instruments {
             // An instrument that cannot be restored is announced again by its feed sooner or later; the others must not wait for it.
-            let _ = self.restore_instrument(kept, batch);
+            // Named twice, its first images would be read at the scales of the second: the first counts.
+            if kept.info.as_ref().is_some_and(|info| seen.insert(info.symbol.as_str())) {
+                let _ = self.restore_instrument(kept, batch);
+            }
         }
         batch.entries.push(Entry::Position(checkpoint.seq));
     }

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use prost::Message as _;
 use serde_json::Value;
+use tickwire_proto::v1;
 
 /// Every input of a target: vectors first.
 ///
@@ -81,6 +83,8 @@ fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
             .into_iter()
             .map(|case| [&[3][..], &masked(0x82, &case.protobuf), &masked(0x81, &case.json)].concat())
             .collect(),
+        "head" => HEADS.iter().map(|head| head.as_bytes().to_vec()).collect(),
+        "checkpoint" => (1..4).map(checkpoint).collect(),
         "config" => vec![fs::read(root().join("docs/configuration.md"))?],
         _ => Vec::new(),
     })
@@ -115,6 +119,18 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     [&head[..], &[0; 4], payload].concat()
 }
 
+/// A checkpoint of one instrument in each of its parts.
+fn checkpoint(parts: u32) -> Vec<u8> {
+    let part = |part| {
+        let info = v1::InstrumentInfo { symbol: format!("stock.S{part}"), id: part + 1, price_scale: 2, ..Default::default() };
+        let body = Some(v1::update::Body::Quote(v1::Quote { last: Some(18_742), volume: Some(7), ..Default::default() }));
+        let image = v1::Update { id: part + 1, seq: 5, flags: v1::UpdateFlag::Image as u32, body, ..Default::default() };
+        let instruments = vec![v1::CheckpointInstrument { info: Some(info), images: vec![image], announced: true, events: None }];
+        v1::Checkpoint { epoch: "1700000000000".into(), seq: 5, part, parts, instruments, ..Default::default() }
+    };
+    (0..parts).flat_map(|number| part(number).encode_length_delimited_to_vec()).collect()
+}
+
 fn path(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target).with_extension("hex")
 }
@@ -138,3 +154,10 @@ fn unhex(text: &str) -> Result<Vec<u8>> {
 
 /// Bytes of one target's file. Longer inputs beyond are left out.
 const KEPT_BYTES_MAX: usize = 24 * 1_024;
+
+/// Requests of each kind that the door knows.
+const HEADS: [&str; 3] = [
+    "GET /v1/sse?symbols=stock.A,soccer.%23&conflate_ms=250&heartbeat_ms=5000&trades=true&resume=e1:5 HTTP/1.1\r\nHost: h\r\nLast-Event-ID: e1:7\r\n\r\n",
+    "GET /v1/ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: tickwire.v1.json\r\n\r\n",
+    "POST /v1/ws HTTP/1.0\r\nContent-Length: 1\r\n\r\nx",
+];

@@ -12,8 +12,8 @@ use server::websocket::{Inbound, Incoming};
 mod event_stream_file;
 #[allow(dead_code, unused_imports, reason = "only what clients send is of interest here")]
 #[path = "../../../server/src"]
-mod server {
-    pub(super) mod websocket;
+pub(crate) mod server {
+    pub(crate) mod websocket;
 }
 
 /// An event stream as the Rust SDK reads it; the first byte says in which pieces it comes.

@@ -3,9 +3,12 @@
 //! One body serves two runners: `libfuzzer/` runs it under cargo-fuzz (`cargo xtask fuzz`), and `tests/replay.rs` runs it on stable Rust
 //! over the committed corpora and some mutations of them, in bounded time. A body panics when a promise is broken.
 
+mod checkpoint;
+#[cfg(feature = "config")]
 mod config;
 pub mod corpus;
 mod decoders;
+mod door;
 mod engine;
 mod framing;
 mod images;
@@ -14,6 +17,9 @@ pub mod mutate;
 mod names;
 mod session;
 mod tape;
+
+// Where the server's files look for it.
+use framing::server::websocket;
 
 /// One thing that can be fuzzed.
 #[derive(Clone, Copy, Debug)]
@@ -25,20 +31,23 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: &[Target] = &[
     Target { name: "decode_client", run: decoders::client },
     Target { name: "decode_server", run: decoders::server },
     Target { name: "names", run: names::run },
     Target { name: "images", run: images::run },
     Target { name: "intake", run: intake::run },
-    Target { name: "config", run: config::run },
+    Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "event_stream", run: framing::event_stream },
+    Target { name: "head", run: door::run },
     Target { name: "websocket", run: framing::websocket },
     Target { name: "session", run: session::run },
     Target { name: "engine", run: engine::run },
+    #[cfg(feature = "config")]
+    Target { name: "config", run: config::run },
 ];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<Target> {
-    TARGETS.into_iter().find(|target| target.name == name)
+    TARGETS.iter().copied().find(|target| target.name == name)
 }
