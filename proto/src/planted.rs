@@ -112,6 +112,10 @@ faults! {
     DropCarryOver: Fresh,
     /// The least rate that is granted is not kept.
     IgnoreMinimumRate: Bounded,
+    /// A rule for the rate of some instruments is not kept.
+    IgnoreRateRule: Bounded,
+    /// A checkpoint does not say which events its images stand for.
+    CheckpointWithoutEvents: Complete,
     /// JSON writes quantities at the scale of prices.
     WrongQuantityScale: Same,
     /// The client applies records that are older than what it shows.
@@ -134,6 +138,8 @@ faults! {
     ClientSkipsStateBeforeEvent: Complete,
     /// The client keeps the positions of an ended log.
     ClientKeepsPositions: Fresh,
+    /// The client keeps the clock of the node before.
+    ClientKeepsClock: Honest,
     /// The client takes an answer to an earlier question for a token.
     ClientTakesLateToken: Same,
     /// The client knocks ever again within the shortest time.

@@ -464,6 +464,30 @@ fn measures_the_clock_and_the_age_of_data() {
 }
 
 #[test]
+fn each_node_has_a_clock_of_its_own() {
+    check(
+        "subscribe AAPL; connect; open; welcome; ack; image AAPL seq=1 bid=1; age AAPL
+         cut; wait 1s; open; wait 100ms; welcome node=n2 ahead=7s; age AAPL",
+        expect![[r#"
+            0.000 Connecting
+            0.000 open #0
+            0.000 send hello
+            0.000 send subscribe AAPL
+            0.000 Syncing (welcomed as n1-1)
+            0.000 ready #1
+            0.000 age Some(0ns)
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello
+            1.000 send subscribe AAPL
+            1.100 Syncing (welcomed as n1-1)
+            1.100 age Some(8.15s)
+        "#]],
+    );
+}
+
+#[test]
 fn a_snapshot_is_as_old_as_its_newest_kind() {
     check(
         "subscribe AAPL; connect; open; wait 100ms; welcome; ack; image AAPL seq=5 bid=1; image AAPL seq=5 phase=OPEN old=90ms; age AAPL",

@@ -200,7 +200,7 @@ impl World {
         let number = |name: &str, otherwise| words.get(name).map_or(otherwise, |value| value.parse().expect("a number"));
         let welcome = v1::Welcome {
             session: "n1-1".into(),
-            node: "n1".into(),
+            node: words.get("node").unwrap_or("n1").into(),
             epoch: words.get("epoch").unwrap_or("e1").into(),
             heartbeat_ms: number("heartbeat", 5_000),
             window_bytes: number("window", 0),
@@ -209,7 +209,7 @@ impl World {
                 None if self.resumes => v1::Resume::Resumed,
                 None => v1::Resume::Fresh,
             } as i32,
-            server_ts_us: self.server_us(),
+            server_ts_us: self.server_us() + words.get("ahead").map_or(0, |span| duration(span).as_micros() as u64),
             ..v1::Welcome::default()
         };
         self.control(Control::Welcome(welcome));

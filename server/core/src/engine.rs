@@ -262,7 +262,12 @@ impl Engine {
             let mut images = Vec::new();
             instrument.images(&mut images);
             let events = v1::EventPositions { event_seq: instrument.event_seq, trade_seq: instrument.trade_seq };
-            v1::CheckpointInstrument { info: Some(instrument.info.clone()), images, announced: false, events: Some(events) }
+            v1::CheckpointInstrument {
+                info: Some(instrument.info.clone()),
+                images,
+                announced: false,
+                events: Some(events).filter(|_| !planted(Fault::CheckpointWithoutEvents)),
+            }
         };
         self.book.iter().map(kept).collect()
     }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use tickwire_proto::image::{Image, Kind, Kinds};
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 use tickwire_proto::wire::Naming;
 use tickwire_proto::{Pattern, Scale, Symbol};
@@ -72,7 +73,7 @@ impl Book {
         if info.id != id.0 {
             return None;
         }
-        let rule = self.rate_rules.iter().find(|rule| rule.pattern.matches(&symbol));
+        let rule = self.rate_rules.iter().find(|rule| rule.pattern.matches(&symbol) && !planted(Fault::IgnoreRateRule));
         let conflate_ms_min = rule.map_or(0, |rule| rule.conflate_ms_min).max(self.conflate_ms_min);
         self.symbols.insert(symbol.clone(), id);
         self.instruments.push(Instrument {

@@ -4,7 +4,7 @@ use expect_test::expect;
 use tickwire_core::engine::{EngineConfig, RateRule};
 use tickwire_proto::Pattern;
 
-use crate::{check_in, world};
+use super::{check_in, world};
 
 #[test]
 fn the_slowest_minimum_holds_and_is_echoed() {

@@ -355,3 +355,15 @@ fn a_checkpoint_says_which_events_its_images_stand_for() {
         "#]],
     );
 }
+
+#[test]
+fn the_engine_writes_such_a_checkpoint() {
+    let mut world = World::new(world::config());
+    super::script::run(
+        &mut world,
+        "new stock.A; new stock.B; quote stock.A 3 bid=1; status stock.A 4 HALTED; trade stock.A 5 price=1; quote stock.A 6 bid=2",
+    );
+    let kept: Vec<_> = world.engine.checkpoint().into_iter().map(|kept| kept.events).collect();
+    let positions = |event_seq, trade_seq| Some(tickwire_proto::v1::EventPositions { event_seq, trade_seq });
+    assert_eq!(kept, [positions(Some(4), Some(5)), positions(None, None)]);
+}
