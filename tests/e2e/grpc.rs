@@ -217,6 +217,25 @@ async fn refusals_have_a_status_and_our_code() {
 }
 
 #[tokio::test]
+async fn calls_of_one_connection_have_a_budget() {
+    let server = Tickwire::start(&["demo", "--steady", "1x100"]).unwrap();
+    let mut channel = Channel::open(server.address()).await;
+    // Far more than the budget at once; each ends at once, so that the limit of calls beside each other does not matter.
+    let calls = (0..2_000).map(|_| {
+        let mut own = Channel { requests: channel.requests.clone(), address: channel.address };
+        async move { own.call("/no/Such", b"", &[]).await.ending().await }
+    });
+    let endings = timeout(PATIENCE, futures_util::future::join_all(calls)).await.unwrap();
+    let count = |expected: (u32, &str)| endings.iter().filter(|(status, code)| (*status, code.as_str()) == expected).count();
+    let (served, refused) = (count((12, "")), count((8, "RATE_LIMITED")));
+    assert!(served >= 256 && refused > 0 && served + refused == 2_000, "{served} were served, {refused} refused");
+    // The budget is of one connection, and grows again.
+    Channel::open(server.address()).await.subscribe(&["bench.S0"], &[]).await.frame().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    channel.subscribe(&["bench.S0"], &[]).await.frame().await.unwrap();
+}
+
+#[tokio::test]
 async fn callers_are_told_goodbye() {
     let mut server = Tickwire::start(&["demo", "--steady", "1x100"]).unwrap();
     let mut channel = Channel::open(server.address()).await;

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -39,7 +39,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let streams = Arc::new(Semaphore::new(STREAMS_MAX as usize));
-    let (calls, handler) = (streams.clone(), service_fn(move |request| answer(request, side.clone(), streams.clone())));
+    let (calls, budget) = (streams.clone(), Arc::new(Budget::new()));
+    let handler = service_fn(move |request| answer(request, side.clone(), streams.clone(), budget.clone()));
     let mut connection = pin!(builder().serve_connection(TokioIo::new(stream), handler));
     let mut look = interval(IDLE_MAX);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,9 +79,17 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-async fn answer(mut request: Request<Incoming>, side: Side, streams: Arc<Semaphore>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    mut request: Request<Incoming>,
+    side: Side,
+    streams: Arc<Semaphore>,
+    budget: Arc<Budget>,
+) -> Result<Response<Body>, Infallible> {
     let permit = streams.try_acquire_owned().ok();
-    let response = if grpc::is_call(&request) {
+    let response = if !budget.take() {
+        let refusal = Refusal::new(ErrorCode::RateLimited, "too many requests on this connection");
+        if grpc::is_call(&request) { tonic::Status::from(refusal).into_http() } else { told(&refusal.with(429, "Retry-After: 1\r\n")) }
+    } else if grpc::is_call(&request) {
         request.extensions_mut().insert(Peer(side.peer.ip()));
         side.http.grpc.clone().answer(request).await
     } else if !side.secure {
@@ -93,6 +102,24 @@ async fn answer(mut request: Request<Incoming>, side: Side, streams: Arc<Semapho
         }
     };
     Ok(held(response, permit))
+}
+
+/// Requests that a connection may still make: cancelling them as fast as they are made costs a client less than us.
+struct Budget(Mutex<(u32, Instant)>);
+
+impl Budget {
+    fn new() -> Self {
+        Self(Mutex::new((REQUESTS_BURST, Instant::now())))
+    }
+
+    fn take(&self) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, earned_at) = *state;
+        let earned = (earned_at.elapsed().as_millis() / REQUEST_EVERY.as_millis()).min(u128::from(REQUESTS_BURST)) as u32;
+        let left = left.saturating_add(earned).min(REQUESTS_BURST);
+        *state = (left.saturating_sub(1), if earned > 0 { Instant::now() } else { earned_at });
+        left > 0
+    }
 }
 
 /// The response, which counts as a stream for as long as its body is there.
@@ -112,6 +139,10 @@ fn told(refusal: &Refusal) -> Response<Body> {
 
 /// Calls and requests at once on one connection. The protocol tells clients, so that one more waits.
 const STREAMS_MAX: u32 = 128;
+/// Requests at once on one connection, of which many may have ended. More are refused (RATE_LIMITED).
+const REQUESTS_BURST: u32 = 256;
+/// One more request is allowed each time this has passed: 50 in a second.
+const REQUEST_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of the headers of a request. More are refused.
 const HEADERS_BYTES_MAX: u32 = 16 * 1_024;
 /// Bytes of requests that a connection takes before we have read them.

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::connection::Phase;
 use super::hub::Hub;
-use super::link::{Bell, Sent};
+use super::link::{Bell, Carrier, Sent};
 use super::{BookImages, InstrumentPage, Newcomer, ShardCommand, TransportKind};
 use crate::websocket::{Incoming, Violation};
 
@@ -171,6 +171,7 @@ impl Reactor {
 
     fn attach(&mut self, newcomer: Newcomer) {
         let Newcomer { carrier, visitor, transport, arrival, preface, mut early } = newcomer;
+        let is_encrypted = matches!(carrier, Carrier::Tls(..));
         let key = match self.hub.insert(carrier, transport, visitor) {
             Ok(key) => key,
             Err(error) => return tracing::warn!(%error, "a connection could not be watched"),
@@ -180,8 +181,10 @@ impl Reactor {
             Some(Sent::Broken) => return self.gone(key),
             _ => self.received(key, &mut early),
         }
-        // What TLS has read and decrypted already makes no event of the socket.
-        self.unread.push(key);
+        if is_encrypted {
+            // What TLS has read and decrypted already makes no event of the socket.
+            self.unread.push(key);
+        }
     }
 
     fn socket_event(&mut self, event: &Event) {
