@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::amqp::Amqp;
-pub use self::amqp::{AmqpConfig, BrokerUrl, BrokerUrlError, Topology};
+pub use self::amqp::{AmqpConfig, BrokerUrl, BrokerUrlError, DeadError, DeadLetters, LETTERS_MAX, Letter, Topology};
 use self::clock::Clock;
 use self::feeder::Feeder;
 use self::simulated::Simulated;

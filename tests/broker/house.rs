@@ -47,6 +47,11 @@ impl House {
         Self { broker, server: None, address, folder }
     }
 
+    /// Adds to the configuration of servers that start from now on.
+    pub(crate) fn configure(&self, more: &str) {
+        std::fs::write(self.folder.path().join("tickwire.toml"), format!("{CONFIG}{more}")).unwrap();
+    }
+
     pub(crate) fn start_server(&mut self) {
         let config = self.folder.path().join("tickwire.toml");
         let (listen, url) = (self.address.to_string(), self.broker.url());

@@ -73,7 +73,8 @@ struct Letter {
     body: Vec<u8>,
 }
 
-async fn publish(channel: &Channel, key: &str, content_type: &str, encoding: &str, body: &[u8]) {
+/// Publishes one message, and waits until the log has it.
+pub(crate) async fn publish(channel: &Channel, key: &str, content_type: &str, encoding: &str, body: &[u8]) {
     let mut properties = BasicProperties::default();
     if !content_type.is_empty() {
         properties = properties.with_content_type(content_type.into());

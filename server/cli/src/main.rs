@@ -1,5 +1,6 @@
 //! The `tickwire` command.
 
+mod dead;
 mod demo;
 mod serve;
 mod settings;
@@ -25,6 +26,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Show live values in this terminal.
     Watch(watch::Watch),
+    /// Look at messages that were refused, and publish them again.
+    Dead(dead::Dead),
     /// Check or print the configuration.
     Config(settings::Settings),
 }
@@ -35,6 +38,7 @@ fn main() -> std::process::ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Watch(watch) => watch.run(),
+        Command::Dead(dead) => dead.run(),
         Command::Config(settings) => settings.run(),
     }
 }

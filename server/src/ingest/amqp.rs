@@ -6,10 +6,12 @@
 mod backoff;
 mod broker_url;
 mod checkpoint;
+mod dead;
 mod failure;
 mod keeper;
 mod link;
 mod names;
+mod outlet;
 mod place;
 mod reader;
 mod tail;
@@ -24,6 +26,7 @@ use tokio::sync::mpsc;
 
 use self::backoff::chance;
 pub use self::broker_url::{BrokerUrl, BrokerUrlError};
+pub use self::dead::{DeadError, DeadLetters, LETTERS_MAX, Letter};
 use self::keeper::Keeper;
 use self::reader::{Reader, Told};
 use self::writer::{DeadLetter, Order, Writer};

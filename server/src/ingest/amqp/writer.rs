@@ -1,22 +1,20 @@
 //! Publishes checkpoints and refused messages, on a connection of its own: a broker that blocks publishers must not stop the reading.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tickwire_proto::v1;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::AmqpConfig;
 use super::backoff::{Backoff, chance};
 use super::checkpoint::seal;
 use super::failure::Failure;
-use super::link::connect;
 use super::names::{Names, SHORT_STRING_BYTES_MAX};
+use super::outlet::Outlet;
 use crate::ingest::source::LogMessage;
 use crate::telemetry::Metrics;
 
@@ -59,7 +57,7 @@ impl Writer {
 
     /// Publishes until nobody orders any more. An order that meets a broken connection is tried once more on a new one.
     pub(crate) async fn run(mut self) {
-        let mut link: Option<Link> = None;
+        let mut link: Option<Outlet> = None;
         let mut backoff = Backoff::default();
         while let Some(order) = self.orders.recv().await {
             for attempt in 1..=ATTEMPTS {
@@ -79,10 +77,10 @@ impl Writer {
         }
     }
 
-    async fn publish(&self, link: &mut Option<Link>, order: &Order) -> Result<(), Failure> {
+    async fn publish(&self, link: &mut Option<Outlet>, order: &Order) -> Result<(), Failure> {
         let link = match link {
-            Some(link) if link.connection.status().connected() => link,
-            _ => link.insert(Link::open(&self.config, &self.node).await?),
+            Some(link) if link.is_connected() => link,
+            _ => link.insert(Outlet::open(&self.config.url, &format!("tickwire {}: checkpoints and dead letters", self.node)).await?),
         };
         match order {
             Order::Checkpoint(parts) => self.publish_checkpoint(link, parts).await,
@@ -90,7 +88,7 @@ impl Writer {
         }
     }
 
-    async fn publish_checkpoint(&self, link: &Link, parts: &[v1::Checkpoint]) -> Result<(), Failure> {
+    async fn publish_checkpoint(&self, link: &Outlet, parts: &[v1::Checkpoint]) -> Result<(), Failure> {
         for part in parts {
             let part = part.clone();
             let sealed = tokio::task::spawn_blocking(move || seal(&part)).await;
@@ -102,7 +100,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn publish_dead(&self, link: &Link, letter: &DeadLetter) -> Result<(), Failure> {
+    async fn publish_dead(&self, link: &Outlet, letter: &DeadLetter) -> Result<(), Failure> {
         let DeadLetter { message, reason, detail } = letter;
         let cut = message.body.len() > DEAD_BODY_BYTES_MAX;
         let body = &message.body[..message.body.len().min(DEAD_BODY_BYTES_MAX)];
@@ -139,36 +137,6 @@ impl Writer {
     }
 }
 
-/// An open connection with confirms on.
-struct Link {
-    connection: Connection,
-    channel: Channel,
-}
-
-impl Link {
-    async fn open(config: &AmqpConfig, node: &str) -> Result<Self, Failure> {
-        let connection = connect(&config.url, &format!("tickwire {node}: checkpoints and dead letters")).await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { connection, channel })
-    }
-
-    /// Publishes and waits until the broker has stored the message. One that came back is a failure, although it counts as confirmed.
-    async fn publish(&self, exchange: &ShortString, key: &ShortString, body: &[u8], properties: BasicProperties) -> Result<(), Failure> {
-        let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let confirmed = async { self.channel.basic_publish(exchange.clone(), key.clone(), options, body, properties).await?.await };
-        match timeout(CONFIRM_WITHIN, confirmed).await {
-            Err(_) => Err(Failure::Away("the broker did not confirm: it may be blocking publishers".to_owned())),
-            Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(Confirmation::Ack(None) | Confirmation::NotRequested)) => Ok(()),
-            Ok(Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)))) => {
-                Err(Failure::Away(format!("the broker returned the message: {}", returned.reply_text)))
-            }
-            Ok(Ok(Confirmation::Nack(None))) => Err(Failure::Away("the broker did not store the message".to_owned())),
-        }
-    }
-}
-
 /// A short string, cut where AMQP ends one.
 fn short(text: &str) -> ShortString {
     let mut end = text.len().min(SHORT_STRING_BYTES_MAX);
@@ -182,7 +150,5 @@ const PERSISTENT: u8 = 2;
 const CHECKPOINT_TYPE: &str = "application/x-tickwire-checkpoint";
 /// Tries for one order. Then it is given up: another checkpoint follows soon, and a dead letter is only a copy.
 const ATTEMPTS: u32 = 3;
-/// Time for a message to be stored. A blocked broker takes longer; the order is tried again.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of a refused message that are kept. A larger one is cut and says so, so that the queue of 10,000 stays below 640 MB.
 const DEAD_BODY_BYTES_MAX: usize = 64 << 10;

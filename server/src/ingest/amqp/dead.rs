@@ -1,0 +1,177 @@
+//! The messages that were set aside: looking at them, and publishing them once more.
+//!
+//! They are taken from the queue `tickwire.dead` without being acknowledged, so that the broker puts them back, in their place, when the
+//! channel closes. While they are taken, others do not see them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Connection};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::broker_url::BrokerUrl;
+use super::failure::Failure;
+use super::link::connect;
+use super::names::Names;
+use super::outlet::Outlet;
+use super::topology::CLOSE_OK;
+
+/// A refused message.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Position in the log.
+    pub offset: u64,
+    /// Why it was refused, such as `bad_value`.
+    pub reason: String,
+    /// The same for people.
+    pub detail: String,
+    /// As its publisher gave it.
+    pub routing_key: String,
+    /// As its publisher gave it.
+    pub content_type: Option<String>,
+    /// As its publisher gave it.
+    pub content_encoding: Option<String>,
+    /// As its publisher gave it, at most 64 KiB of it.
+    pub body: Vec<u8>,
+    /// Whether the body is longer. Such a message cannot be published again from here; the log may still have it at its offset.
+    pub is_cut: bool,
+    /// `tickwire.feed.log:OFFSET`: the same for the copies that several nodes made.
+    pub id: String,
+}
+
+/// The queue of refused messages, with up to [`LETTERS_MAX`] of them in hand.
+pub struct DeadLetters {
+    url: BrokerUrl,
+    names: Names,
+    connection: Connection,
+    channel: Channel,
+    held: Vec<(u64, Letter)>,
+}
+
+impl DeadLetters {
+    /// Takes what is in the queue. `names_prefix` stands before the names at the broker, as in the server's configuration.
+    ///
+    /// # Errors
+    /// The broker is away, refuses us, or has no such queue.
+    pub async fn open(url: BrokerUrl, names_prefix: &str) -> Result<Self, DeadError> {
+        let names = Names::new(names_prefix);
+        let connection = connect(&url, "tickwire dead").await?;
+        let channel = connection.create_channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let queue = channel.queue_declare(names.dead.clone(), passive, FieldTable::default()).await?;
+        let count = queue.message_count().min(u32::from(LETTERS_MAX)) as usize;
+        channel.basic_qos(LETTERS_MAX, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions::default();
+        let mut consumer = channel.basic_consume(names.dead.clone(), ShortString::default(), options, FieldTable::default()).await?;
+        let mut held = Vec::with_capacity(count);
+        while held.len() < count {
+            // Another reader may hold some of those that were counted.
+            let Ok(Some(delivery)) = timeout(NEXT_WITHIN, consumer.next()).await else { break };
+            let delivery = delivery?;
+            held.push((delivery.delivery_tag, Letter::of(delivery)));
+        }
+        Ok(Self { url, names, connection, channel, held })
+    }
+
+    /// Those in hand, oldest first; copies of several nodes are one.
+    pub fn letters(&self) -> Vec<&Letter> {
+        let mut seen = HashSet::new();
+        self.held.iter().map(|(_, letter)| letter).filter(|letter| seen.insert(letter.id.as_str())).collect()
+    }
+
+    /// Publishes the chosen ones to the feed's exchange, in their order, and takes each from the queue, with its copies, when the log has it.
+    /// Returns how many. What is cut stays.
+    ///
+    /// # Errors
+    /// The broker failed or blocks publishers. What was published before is off the queue.
+    pub async fn replay(&mut self, chosen: impl Fn(&Letter) -> bool) -> Result<usize, DeadError> {
+        let outlet = Outlet::open(&self.url, "tickwire dead").await?;
+        let mut published = HashSet::new();
+        for (tag, letter) in self.held.iter().filter(|(_, letter)| !letter.is_cut && chosen(letter)) {
+            if !published.contains(&letter.id) {
+                let key =
+                    ShortString::try_new(letter.routing_key.as_str()).map_err(|_| DeadError("a routing key is too long".to_owned()))?;
+                outlet.publish(&self.names.feed, &key, &letter.body, letter.properties()).await?;
+                published.insert(letter.id.clone());
+            }
+            self.channel.basic_ack(*tag, BasicAckOptions::default()).await?;
+        }
+        Ok(published.len())
+    }
+
+    /// Puts back what was not taken.
+    ///
+    /// # Errors
+    /// The broker failed; it puts them back all the same.
+    pub async fn close(self) -> Result<(), DeadError> {
+        self.channel.close(CLOSE_OK, "done".into()).await?;
+        self.connection.close(CLOSE_OK, "done".into()).await?;
+        Ok(())
+    }
+}
+
+impl Letter {
+    fn of(delivery: Delivery) -> Self {
+        let headers = delivery.properties.headers().clone().unwrap_or_default();
+        let text = |name: &str| match headers.inner().get(name) {
+            Some(AMQPValue::LongString(text)) => text.to_string(),
+            _ => String::new(),
+        };
+        let offset = match headers.inner().get("tickwire-offset") {
+            Some(AMQPValue::LongLongInt(offset)) => u64::try_from(*offset).unwrap_or_default(),
+            _ => 0,
+        };
+        let property = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
+        Self {
+            offset,
+            reason: text("tickwire-reason"),
+            detail: text("tickwire-detail"),
+            routing_key: delivery.routing_key.to_string(),
+            content_type: property(delivery.properties.content_type()),
+            content_encoding: property(delivery.properties.content_encoding()),
+            is_cut: headers.inner().get("tickwire-cut") == Some(&AMQPValue::Boolean(true)),
+            // A letter that somebody else put there has no copies.
+            id: property(delivery.properties.message_id()).unwrap_or_else(|| format!("delivery {}", delivery.delivery_tag)),
+            body: delivery.data,
+        }
+    }
+
+    fn properties(&self) -> BasicProperties {
+        let short = |text: &String| ShortString::try_new(text.as_str()).ok();
+        let mut properties = BasicProperties::default();
+        if let Some(content_type) = self.content_type.as_ref().and_then(short) {
+            properties = properties.with_content_type(content_type);
+        }
+        if let Some(content_encoding) = self.content_encoding.as_ref().and_then(short) {
+            properties = properties.with_content_encoding(content_encoding);
+        }
+        properties
+    }
+}
+
+/// What went wrong at the broker.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct DeadError(String);
+
+impl From<Failure> for DeadError {
+    fn from(failure: Failure) -> Self {
+        Self(failure.to_string())
+    }
+}
+
+impl From<lapin::Error> for DeadError {
+    fn from(error: lapin::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Letters in hand at once: as many as the queue holds.
+pub const LETTERS_MAX: u16 = 10_000;
+/// Time for the next letter to come. Then somebody else has it.
+const NEXT_WITHIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,56 @@
+//! A connection to publish on: what it says is stored, is stored.
+
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tokio::time::timeout;
+
+use super::broker_url::BrokerUrl;
+use super::failure::Failure;
+use super::link::connect;
+
+/// An open connection with confirms on.
+pub(crate) struct Outlet {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Outlet {
+    /// Connects under a name that the broker shows.
+    pub(crate) async fn open(url: &BrokerUrl, name: &str) -> Result<Self, Failure> {
+        let connection = connect(url, name).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self { connection, channel })
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// Publishes and waits until the broker has stored the message. One that came back is a failure, although it counts as confirmed.
+    pub(crate) async fn publish(
+        &self,
+        exchange: &ShortString,
+        key: &ShortString,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<(), Failure> {
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let confirmed = async { self.channel.basic_publish(exchange.clone(), key.clone(), options, body, properties).await?.await };
+        match timeout(CONFIRM_WITHIN, confirmed).await {
+            Err(_) => Err(Failure::Away("the broker did not confirm: it may be blocking publishers".to_owned())),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(Confirmation::Ack(None) | Confirmation::NotRequested)) => Ok(()),
+            Ok(Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)))) => {
+                Err(Failure::Away(format!("the broker returned the message: {}", returned.reply_text)))
+            }
+            Ok(Ok(Confirmation::Nack(None))) => Err(Failure::Away("the broker did not store the message".to_owned())),
+        }
+    }
+}
+
+/// Time for a message to be stored. A blocked broker takes longer; whoever publishes tries again.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
