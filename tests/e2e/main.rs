@@ -1,6 +1,7 @@
 //! The real server with real sockets.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed, also in its helpers")]
 
+mod bench;
 mod door;
 mod examples;
 mod grpc;

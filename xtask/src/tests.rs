@@ -11,7 +11,7 @@ fn generated_code_is_what_the_schema_gives() {
 }
 
 /// The arrows of ARCHITECTURE.md: who may use whom. Tests of any crate may use the rig, and are bound by the arrows otherwise.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("tickwire-proto", &[]),
     ("tickwire-core", &["tickwire-proto"]),
     ("tickwire-simulator", &["tickwire-proto"]),
@@ -19,7 +19,9 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("tickwire", &["tickwire-proto"]),
     ("tickwire-wasm", &["tickwire-proto"]),
     // The command joins what may not know each other: `serve` is the server, `watch` and `simulate` are the Rust SDK.
-    ("tickwire-cli", &["tickwire-proto", "tickwire-server", "tickwire-simulator", "tickwire"]),
+    ("tickwire-cli", &["tickwire-proto", "tickwire-server", "tickwire-simulator", "tickwire", "tickwire-load"]),
+    // A client that is none: it shares the schema with the SDKs, and the steady market with the server that it measures.
+    ("tickwire-load", &["tickwire-proto", "tickwire-simulator"]),
     ("tickwire-rig", &[]),
     ("tickwire-tests", &["tickwire-proto", "tickwire-simulator", "tickwire", "tickwire-rig"]),
     ("tickwire-bench", &["tickwire-proto"]),

@@ -1,5 +1,6 @@
 //! The `tickwire` command.
 
+mod bench;
 mod dead;
 mod demo;
 mod serve;
@@ -26,6 +27,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Show live values in this terminal.
     Watch(watch::Watch),
+    /// Load a server with clients, and print what it delivers and what that costs.
+    Bench(bench::Bench),
     /// Look at messages that were refused, and publish them again.
     Dead(dead::Dead),
     /// Check or print the configuration.
@@ -38,6 +41,7 @@ fn main() -> std::process::ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Watch(watch) => watch.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Dead(dead) => dead.run(),
         Command::Config(settings) => settings.run(),
     }

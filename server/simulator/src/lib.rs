@@ -131,6 +131,11 @@ impl Market {
         self.out.take()
     }
 
+    /// When something happens next. `None`: never.
+    pub fn due_us(&self) -> Option<u64> {
+        self.agenda.peek().map(|Reverse((due_us, _))| *due_us)
+    }
+
     fn empty(start_us: u64) -> Self {
         Self { start_us, actors: Vec::new(), agenda: BinaryHeap::new(), out: Outbox::default() }
     }

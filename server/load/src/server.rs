@@ -1,0 +1,92 @@
+//! A server of our own to load: a program that says on which address it listens.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// A running server; ends when it drops.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `program args`, and waits until it says `http://ADDR:PORT` on its standard output, at most for [`START_MAX`].
+    ///
+    /// # Errors
+    /// It does not start, or ends before it listens.
+    pub fn start(program: &Path, args: &[String]) -> Result<Self> {
+        let mut command = Command::new(program);
+        // What configures the one who measures does not configure the server that is measured.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TICKWIRE_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{} does not start", program.display()))?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Read to the end: a server must not wait for us to take its words.
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        let listening = || -> Result<SocketAddr> {
+            let line = told.recv_timeout(START_MAX).map_err(|_| anyhow!("it does not say where it listens"))?;
+            Ok(line.rsplit_once("http://").context("it says something else than where it listens")?.1.trim().parse()?)
+        };
+        match listening() {
+            Ok(address) => Ok(Self { child, address }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                bail!("the server did not start ({error:#}); to see why, run: {} {}", program.display(), args.join(" "))
+            }
+        }
+    }
+
+    /// The arguments of a `tickwire demo` with a steady market of `symbols` instruments at `updates_per_s` in all.
+    pub fn demo(symbols: u32, updates_per_s: u32, connections: u32, set: &[String]) -> Vec<String> {
+        let mut args: Vec<String> = ["demo", "--listen", "127.0.0.1:0", "--steady"].map(str::to_owned).into();
+        args.push(format!("{symbols}x{updates_per_s}"));
+        // Room for all of the crowd, and for one that leaves while the next comes.
+        for (key, value) in [("connections_per_ip_max", 0), ("connections_max", u64::from(connections) * 2 + 100)] {
+            args.extend(["--set".to_owned(), format!("limits.{key}={value}")]);
+        }
+        args.extend(set.iter().flat_map(|pair| ["--set".to_owned(), pair.clone()]));
+        args
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Time to listen. After it, the server is taken for one that does not start.
+const START_MAX: Duration = Duration::from_secs(30);

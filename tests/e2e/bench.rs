@@ -1,0 +1,67 @@
+//! `tickwire bench` as other programs use it. What is fast is not asserted; what is right is.
+
+use std::process::Output;
+
+use anyhow::Result;
+use serde_json::Value;
+use tickwire_rig::Tickwire;
+
+/// Runs `tickwire bench WORDS` to its end.
+fn bench(words: &str) -> Result<Output> {
+    let args: Vec<&str> = std::iter::once("bench").chain(words.split(' ')).collect();
+    Tickwire::run(&args, &[])
+}
+
+#[test]
+fn every_update_is_accounted_for_in_every_encoding() -> Result<()> {
+    for encoding in ["protobuf", "json", "sse"] {
+        let words = "fanout --serve --connections 20 --rate 500 --duration 1 --warm-up 0 --json - --encoding";
+        let output = bench(&format!("{words} {encoding}"))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{encoding}: {said} {}", String::from_utf8_lossy(&output.stdout));
+        let figures: Value = serde_json::from_slice(&output.stdout)?;
+        let fanout = &figures["measurements"][0];
+        assert_eq!((&figures["workload"], &fanout["encoding"]), (&"fanout".into(), &encoding.into()));
+        for fault in ["lost", "disordered", "wrong", "refused", "cut"] {
+            assert_eq!(fanout[fault], 0, "{fault}: {fanout:#}");
+        }
+        for figure in ["delivered", "bytes_per_delivered", "checked_messages"] {
+            assert!(fanout[figure].as_f64() > Some(0.0), "{figure}: {fanout:#}");
+        }
+        assert!(fanout["latency_ms"]["p99"].is_f64() && fanout["age_ms"]["p50"].is_f64(), "{fanout:#}");
+        assert!(fanout["server"]["cpu_us_per_delivered"].as_f64() > Some(0.0), "{fanout:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_runs_is_loaded_and_looked_at() -> Result<()> {
+    let server = Tickwire::start(&["demo", "--steady", "10x500"])?;
+    let (url, pid) = (server.http(""), server.pid());
+    let output = bench(&format!("fanout --url {url} --pid {pid} --connections 5 --symbols bench.* --duration 1 --warm-up 0"))?;
+    let (text, said) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    assert_eq!(output.status.code(), Some(0), "{said}{text}");
+    assert!(text.contains("delivered") && text.contains("server CPU") && text.contains("0 lost, 0 out of order, 0 wrong"), "{text}");
+
+    let output = bench(&format!("fanout --url {url} --connections 2 --symbols bench.S1,bench.S77 --duration 1 --warm-up 0"))?;
+    let (text, code) = (String::from_utf8(output.stdout)?, output.status.code());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("2 refused") && text.contains("bench.S77 was refused: UNKNOWN_SYMBOL"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_measured_is_said() -> Result<()> {
+    for (words, why) in [
+        ("fanout --url http://127.0.0.1:1", "cannot connect"),
+        ("idle --url https://127.0.0.1:1", "does not encrypt"),
+        ("fanout --rate 5", "belong to --serve"),
+        ("fanout --serve --connections 4000000000", "file descriptors"),
+    ] {
+        let output = bench(words)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(why), "{words}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+    }
+    Ok(())
+}
