@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that fails to unwrap has failed")]
 
 use std::alloc::System;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, FlushCompress};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tickwire_proto::Scale;
 use tickwire_proto::v1::{self, client_frame::Command, subscribe_item::Target};
-use tickwire_proto::wire::{Encoding, encode_client};
+use tickwire_proto::wire::{Encoding, decode_server, encode_client};
 use tickwire_server::Server;
 use tickwire_server::config::{Config, Overrides};
 use tokio_util::sync::CancellationToken;
@@ -158,12 +160,12 @@ fn capture(address: SocketAddr, encoding: Encoding) -> Capture {
         frame.extend_from_slice(&body);
         socket.write_all(&frame).unwrap();
     }
-    let (mut capture, mut by) = (Capture { frames: Vec::new(), updates: 0 }, None);
+    let (mut capture, mut by, mut scales) = (Capture { frames: Vec::new(), updates: 0 }, None, HashMap::new());
     while by.is_none_or(|by| Instant::now() < by) {
         let payload = message(&mut socket);
-        let frame =
-            tickwire_proto::wire::decode_server(encoding, &payload, &|_| tickwire_proto::Scale::new(2).ok().map(|scale| (scale, scale)));
-        let Ok(frame) = frame else { continue };
+        let frame = decode_server(encoding, &payload, &|id| scales.get(&id).copied()).unwrap();
+        let scale = |places| Scale::new(places).unwrap();
+        scales.extend(frame.infos.iter().map(|info| (info.id, (scale(info.price_scale), scale(info.quantity_scale)))));
         if by.is_none() {
             by = matches!(frame.control, Some(v1::server_frame::Control::SnapshotComplete(_))).then(|| Instant::now() + CAPTURE);
         } else if !frame.updates.is_empty() {
