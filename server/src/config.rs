@@ -94,6 +94,8 @@ pub struct Limits {
     pub stalled_max: Duration,
     pub events_kept: usize,
     pub events_waiting_max: usize,
+    /// 0: no credit.
+    pub credit_bytes_max: u32,
     /// `None`: the system's default.
     pub notsent_lowat_bytes: Option<u32>,
 }

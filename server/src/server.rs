@@ -135,5 +135,6 @@ fn engine_config(config: &Config) -> EngineConfig {
         stalled_max: limits.stalled_max,
         events_kept: limits.events_kept,
         events_waiting_max: limits.events_waiting_max,
+        credit_bytes_max: limits.credit_bytes_max,
     }
 }

@@ -25,6 +25,7 @@ mod book;
 mod bucket;
 mod config;
 mod connection;
+mod credit;
 mod dispatch;
 mod events;
 mod flush;
@@ -164,7 +165,8 @@ impl Engine {
         if let Some(goodbye) = self.draining {
             self.say_goodbye(slot, goodbye);
         } else if let Some((hello, subscribe)) = request {
-            self.obey(now, slot, 0, Command::Hello(hello));
+            // It cannot report progress.
+            self.obey(now, slot, 0, Command::Hello(v1::Hello { credit: false, ..hello }));
             self.obey(now, slot, 0, Command::Subscribe(subscribe));
         }
         self.rearm(slot);

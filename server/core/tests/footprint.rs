@@ -22,16 +22,23 @@ static TURN: Mutex<()> = Mutex::new(());
 #[test]
 fn a_subscriber_with_20_subscriptions_takes_at_most_700_bytes() {
     let _turn = turn();
-    for encoding in [Encoding::Protobuf, Encoding::Json] {
+    for (encoding, credit, bytes_max) in
+        [(Encoding::Protobuf, false, 700), (Encoding::Json, false, 700), (Encoding::Protobuf, true, 850), (Encoding::Json, true, 850)]
+    {
         let mut world = World::new(INSTRUMENTS);
+        world.credit = credit;
         // The first ones pay for what all share: lanes, scratch buffers.
         (0..INSTRUMENTS / 20).for_each(|n| world.subscribe(n, encoding, 100, 20));
         let before = held();
         let count = 4_000;
         (0..count).for_each(|n| world.subscribe(INSTRUMENTS / 20 + n, encoding, 100, 20));
-        world.settle();
+        if credit {
+            (0..INSTRUMENTS / 20 + count).for_each(|n| world.report(n, encoding));
+        } else {
+            world.settle();
+        }
         let each = (held() - before) / i64::from(count);
-        assert!(each <= 700, "{encoding:?}: {each} bytes per subscriber with 20 subscriptions");
+        assert!(each <= bytes_max, "{encoding:?}: {each} bytes per subscriber with 20 subscriptions, credit {credit}");
     }
 }
 

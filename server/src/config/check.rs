@@ -196,6 +196,7 @@ impl Checker<'_> {
             stalled_max: self.millis("limits.stalled_max_ms"),
             events_kept: self.number("limits.events_kept") as usize,
             events_waiting_max: self.number("limits.events_waiting_max") as usize,
+            credit_bytes_max: self.number("limits.credit_bytes_max") as u32,
             notsent_lowat_bytes: Some(self.number("limits.notsent_lowat_bytes") as u32).filter(|bytes| *bytes > 0),
         }
     }

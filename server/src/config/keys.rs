@@ -183,6 +183,12 @@ pub const KEYS: &[Key] = &[
     key("limits.events_kept", Kind::Number(0, 10_000_000), "10000", "Events kept for clients that resume. Older ones become a Gap."),
     key("limits.events_waiting_max", Kind::Number(1, 1_000_000), "256", "Events that may wait for one slow client. More become a Gap."),
     key(
+        "limits.credit_bytes_max",
+        Kind::Number(0, 1_073_741_824),
+        "4194304",
+        "Bytes that a client which reports progress may have under way at most; the window adapts below. 0: such reports change nothing.",
+    ),
+    key(
         "limits.notsent_lowat_bytes",
         Kind::Number(0, 16_777_216),
         "16384",

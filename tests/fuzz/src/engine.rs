@@ -329,6 +329,7 @@ fn config(tape: &mut Tape<'_>) -> EngineConfig {
         stalled_max: Duration::from_secs(30),
         events_kept: tape.pick(&[0, 3, 1_000]),
         events_waiting_max: tape.pick(&[1, 4, 256]),
+        credit_bytes_max: tape.pick(&[0, 4_096, 4 << 20]),
     }
 }
 
@@ -357,6 +358,7 @@ fn hello(tape: &mut Tape<'_>) -> v1::Hello {
         resume: tape.maybe(|tape| format!("{}:{}", tape.pick(&["e", "f", ""]), tape.number())),
         conflate_ms: tape.maybe(rate),
         heartbeat_ms: tape.maybe(|tape| tape.number() as u32),
+        credit: tape.flag(),
         ..Default::default()
     }
 }

@@ -37,6 +37,8 @@ pub struct EngineConfig {
     pub events_kept: usize,
     /// Events a connection may have waiting while it cannot take data (256). More become a Gap.
     pub events_waiting_max: usize,
+    /// Bytes that a client which reports progress may have under way at most (4 MiB); the window adapts below. 0: no credit.
+    pub credit_bytes_max: u32,
 }
 
 impl Default for EngineConfig {
@@ -57,6 +59,7 @@ impl Default for EngineConfig {
             stalled_max: Duration::from_secs(30),
             events_kept: 10_000,
             events_waiting_max: 256,
+            credit_bytes_max: 4 << 20,
         }
     }
 }
@@ -99,6 +102,23 @@ pub struct EngineStats {
     pub closed: u64,
     /// Newest position applied.
     pub seq: u64,
+    /// Connections that report progress now ...
+    pub credit_connections: u64,
+    /// ... and bytes that they may have under way, together.
+    pub credit_window_bytes: u64,
+    /// Times that data waited until a client reported progress ...
+    pub credit_waits: u64,
+    /// ... and for how long, together.
+    pub credit_wait: Duration,
+    /// Reports of progress that said nothing new, or named a frame that was never sent.
+    pub reports_ignored: u64,
+}
+
+impl EngineStats {
+    pub(super) fn note_credit_wait(&mut self, span: Duration) {
+        self.credit_waits += 1;
+        self.credit_wait += span;
+    }
 }
 
 /// Rates that are granted, milliseconds. A request is rounded up to one of them.

@@ -14,6 +14,7 @@ use tickwire_proto::{Pattern, Symbol};
 
 use super::ConnectionKey;
 use super::bucket::Bucket;
+use super::credit::Credit;
 use super::outbox::Outbox;
 use super::rate::{HEARTBEAT_WITHIN, RateClass};
 use super::token::Told;
@@ -44,11 +45,11 @@ pub(super) struct Connection {
     pub(super) heartbeat_due: bool,
     /// It has had its first snapshot, and the heartbeat after it.
     pub(super) beaten: bool,
-    /// The socket has been full since then.
+    /// The socket has been full since then, or since the client last said that it got on.
     pub(super) blocked: Option<Moment>,
-    /// The client last said that it got on.
-    pub(super) progress: Moment,
-    /// Has had something untold since then, because the socket was full.
+    /// What it may be sent, if it reports progress.
+    pub(super) credit: Option<Box<Credit>>,
+    /// Has had something untold since then, because the socket was full or its credit was used up.
     pub(super) behind: Option<Moment>,
     /// It was told that it is slow.
     pub(super) slow: bool,
@@ -192,7 +193,7 @@ impl Connection {
             heartbeat_due: false,
             beaten: false,
             blocked: None,
-            progress: now,
+            credit: None,
             behind: None,
             slow: false,
             well: None,
@@ -223,8 +224,36 @@ impl Connection {
 
     /// Whether the next flush has something for it.
     pub(super) fn has_work(&self, synced: bool) -> bool {
+        self.blocked.is_none() && self.room() > 0 && self.has_untold(synced)
+    }
+
+    /// Whether there is something to tell it, once it can take data.
+    pub(super) fn has_untold(&self, synced: bool) -> bool {
         let outbox = self.outbox.as_deref().is_some_and(|outbox| outbox.has_waiting() || (outbox.has_turns() && !self.paused && synced));
-        self.blocked.is_none() && (outbox || self.feeds_due)
+        outbox || self.feeds_due
+    }
+
+    /// Bytes that its credit leaves for data.
+    pub(super) fn room(&self) -> u32 {
+        self.credit.as_deref().map_or(u32::MAX, Credit::room)
+    }
+
+    /// Whether something has come up that its credit leaves no room for, and that has not been noticed yet.
+    pub(super) fn begins_to_wait(&self) -> bool {
+        self.blocked.is_none() && self.credit.as_deref().is_some_and(|credit| credit.room() == 0 && !credit.is_waiting())
+    }
+
+    /// When it counts as stalled.
+    pub(super) fn stalled_at(&self, stalled_max: Duration) -> Option<Moment> {
+        let socket = self.blocked.map(|since| since + stalled_max);
+        let credit = self.credit.as_deref().and_then(|credit| credit.stalled_at(stalled_max));
+        socket.into_iter().chain(credit).min()
+    }
+
+    /// When it is to be told that it is slow. A full socket takes no such word, so there it is told when it has room again.
+    pub(super) fn slow_at(&self) -> Option<Moment> {
+        let waits = self.credit.is_some() && self.blocked.is_none() && !self.slow;
+        self.behind.filter(|_| waits).map(|since| since + SLOW_AFTER)
     }
 
     pub(super) fn outbox(&mut self) -> &mut Outbox {
@@ -304,13 +333,13 @@ impl Connection {
             return None;
         }
         let flow = match (self.phase, self.blocked) {
-            (_, Some(since)) => since.max(self.progress) + stalled_max,
-            (Phase::Greeting { until } | Phase::Awaiting { until }, None) => until,
-            (Phase::Live, None) => (self.last_written + self.heartbeat()).min(self.last_heartbeat + HEARTBEAT_WITHIN),
+            (_, Some(_)) => None,
+            (Phase::Greeting { until } | Phase::Awaiting { until }, None) => Some(until),
+            (Phase::Live, None) => Some((self.last_written + self.heartbeat()).min(self.last_heartbeat + HEARTBEAT_WITHIN)),
         };
         let expiry = self.expiry.as_deref().map(|expiry| expiry.warn_at.map_or(expiry.at, |warn| warn.min(expiry.at)));
         let well = self.well.map(|since| since + SLOW_CLEARED_AFTER);
-        Some([expiry, well].into_iter().flatten().fold(flow, Moment::min))
+        [flow, self.stalled_at(stalled_max), expiry, well, self.slow_at()].into_iter().flatten().min()
     }
 }
 
@@ -329,7 +358,7 @@ pub(super) const HELD_MAX: usize = 16;
 pub(super) const OVERFLOWS_MAX: usize = 3;
 /// See [`OVERFLOWS_MAX`].
 const OVERFLOWS_WITHIN: Duration = Duration::from_secs(60);
-/// Behind for this long, because its socket was full: the client is told SLOW.
+/// Behind for this long: the client is told SLOW.
 pub(super) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Well for this long after SLOW: it is told SLOW_CLEARED.
 pub(super) const SLOW_CLEARED_AFTER: Duration = Duration::from_secs(2);

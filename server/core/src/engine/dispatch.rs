@@ -6,9 +6,11 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, server_frame::Control};
 use tickwire_proto::wire::{Encoding, FrameWriter};
 
+use super::credit::Credit;
 use super::{ConnectionKey, FRAME_RECORDS_MAX, FrameKind, FrameRef, Sink};
 
 /// The lists of all connections, by slot.
@@ -49,12 +51,23 @@ pub(super) enum Part {
 struct List {
     head: u32,
     tail: u32,
-    /// Records in the list.
-    records: u32,
-    /// Whether records may go straight into the list: live, not blocked, not paused, nothing older waiting.
-    open: bool,
-    touched: bool,
+    /// Bytes that the connection's credit leaves for data.
+    room: u32,
+    /// Records in the list; many more than are allowed count as [`u16::MAX`].
+    records: u16,
+    /// [`OPEN`] and [`TOUCHED`].
+    marks: u8,
     encoding: Encoding,
+}
+
+impl List {
+    const fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    fn mark(&mut self, mark: u8, set: bool) {
+        self.marks = if set { self.marks | mark } else { self.marks & !mark };
+    }
 }
 
 /// Bytes of one encoded record.
@@ -71,10 +84,10 @@ pub(super) struct Written {
 impl Dispatch {
     /// Prepares `slot` for a new connection.
     pub(super) fn admit(&mut self, slot: u32, encoding: Encoding) {
-        let list = List { head: NONE, tail: NONE, records: 0, open: false, touched: false, encoding };
+        let list = List { head: NONE, tail: NONE, room: u32::MAX, records: 0, marks: 0, encoding };
         match self.lists.get_mut(slot as usize) {
             // It may still be in `touched`, from its last connection.
-            Some(old) => *old = List { touched: old.touched, ..list },
+            Some(old) => *old = List { marks: old.marks & TOUCHED, ..list },
             None => self.lists.push(list),
         }
     }
@@ -82,7 +95,8 @@ impl Dispatch {
     /// Forgets what `slot` would have got.
     pub(super) fn dismiss(&mut self, slot: u32) {
         let list = &mut self.lists[slot as usize];
-        (list.head, list.tail, list.records, list.open) = (NONE, NONE, 0, false);
+        (list.head, list.tail, list.records, list.room) = (NONE, NONE, 0, u32::MAX);
+        list.mark(OPEN, false);
     }
 
     /// Encodes a record.
@@ -103,9 +117,10 @@ impl Dispatch {
             self.items[list.tail as usize].next = index;
         }
         list.tail = index;
-        list.records += u32::from(part == Part::Update);
-        if !list.touched {
-            list.touched = true;
+        list.records = list.records.saturating_add(u16::from(part == Part::Update));
+        list.room = list.room.saturating_sub(record.end - record.start);
+        if !list.is(TOUCHED) {
+            list.mark(TOUCHED, true);
             self.touched.push(slot);
         }
     }
@@ -121,29 +136,40 @@ impl Dispatch {
     /// Makes the next flush look at `slot`.
     pub(super) fn touch(&mut self, slot: u32) {
         let list = &mut self.lists[slot as usize];
-        if !list.touched {
-            list.touched = true;
+        if !list.is(TOUCHED) {
+            list.mark(TOUCHED, true);
             self.touched.push(slot);
         }
     }
 
     pub(super) fn set_open(&mut self, slot: u32, open: bool) {
-        self.lists[slot as usize].open = open;
+        self.lists[slot as usize].mark(OPEN, open);
+    }
+
+    /// Tells how many bytes the credit of `slot` leaves, for what is listed from now on.
+    pub(super) fn set_room(&mut self, slot: u32, room: u32) {
+        self.lists[slot as usize].room = room;
+    }
+
+    /// Bytes that credit leaves behind what is listed.
+    pub(super) fn room(&self, slot: u32) -> u32 {
+        self.lists[slot as usize].room
     }
 
     /// Whether `slot` takes a record right now, with fewer than `records_max` before it.
     pub(super) fn takes(&self, slot: u32, records_max: usize) -> bool {
         let list = &self.lists[slot as usize];
-        list.open && (list.records as usize) < records_max && self.bytes.len() < BYTES_MAX
+        list.is(OPEN) && list.room > 0 && usize::from(list.records) < records_max && self.bytes.len() < BYTES_MAX
     }
 
     /// Whether `slot`, open or not, has fewer than `records_max` records before the next.
     pub(super) fn has_room(&self, slot: u32, records_max: usize) -> bool {
-        (self.lists[slot as usize].records as usize) < records_max && self.bytes.len() < BYTES_MAX
+        let list = &self.lists[slot as usize];
+        list.room > 0 && usize::from(list.records) < records_max && self.bytes.len() < BYTES_MAX
     }
 
     pub(super) fn records(&self, slot: u32) -> usize {
-        self.lists[slot as usize].records as usize
+        usize::from(self.lists[slot as usize].records)
     }
 
     pub(super) fn encoding(&self, slot: u32) -> Encoding {
@@ -165,11 +191,20 @@ impl Dispatch {
 
     /// The flush is done with `slot`.
     pub(super) fn release(&mut self, slot: u32) {
-        self.lists[slot as usize].touched = false;
+        self.lists[slot as usize].mark(TOUCHED, false);
     }
 
-    /// Cuts the list of `slot` into frames and gives them to `sink`.
-    pub(super) fn write(&mut self, slot: u32, key: ConnectionKey, cseq: &mut u64, now_us: u64, sink: &mut dyn Sink) -> Written {
+    /// Cuts the list of `slot` into frames and gives them to `sink`. `credit` with the time: where the frames are accounted for.
+    pub(super) fn write(
+        &mut self,
+        slot: u32,
+        key: ConnectionKey,
+        cseq: &mut u64,
+        now_us: u64,
+        mut credit: Option<(&mut Credit, Moment)>,
+        sink: &mut dyn Sink,
+    ) -> Written {
+        let bytes_max = credit.as_ref().map_or(FRAME_BYTES_MAX, |(credit, _)| credit.frame_bytes_max().min(FRAME_BYTES_MAX));
         let list = &mut self.lists[slot as usize];
         let (mut next, encoding) = (list.head, list.encoding);
         (list.head, list.tail, list.records) = (NONE, NONE, 0);
@@ -182,7 +217,7 @@ impl Dispatch {
             let mut control = None;
             while let Some(item) = self.items.get(next as usize) {
                 let misplaced = item.part < last || (item.part == Part::Control && control.is_some());
-                if misplaced || (item.part == Part::Update && records == FRAME_RECORDS_MAX) || bytes >= FRAME_BYTES_MAX {
+                if misplaced || (item.part == Part::Update && records == FRAME_RECORDS_MAX) || bytes >= bytes_max {
                     break;
                 }
                 last = item.part;
@@ -212,6 +247,9 @@ impl Dispatch {
             };
             let kind = control.map_or(FrameKind::Data, |(_, kind)| *kind);
             sink.frame(key, FrameRef { payload: &self.frame, kind, token });
+            if let Some((credit, now)) = &mut credit {
+                credit.sent(*now, *cseq, self.frame.len());
+            }
             written.frames += 1;
             written.bytes += self.frame.len() as u64;
             written.records += records as u64;
@@ -253,6 +291,10 @@ pub(super) fn error(request_id: u32, code: v1::ErrorCode, text: &str, retry_afte
 }
 
 const NONE: u32 = u32::MAX;
+/// Mark of a list: records may go straight into it, as the connection is live, not blocked, not paused, and nothing older waits.
+const OPEN: u8 = 1;
+/// Mark of a list: the next flush looks at it.
+const TOUCHED: u8 = 2;
 /// Bytes of records after which a frame ends. What comes next begins another one.
 const FRAME_BYTES_MAX: usize = 64 << 10;
 /// Encoded records between two flushes. What would come beyond waits in the outboxes.

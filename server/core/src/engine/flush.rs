@@ -8,6 +8,7 @@ use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
 use tickwire_proto::wire::{encode_feed, encode_update};
 
 use super::connection::{Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
+use super::credit::{Credit, Report};
 use super::dispatch::{Dispatch, Part, Record, error};
 use super::outbox::{Turn, Waiting};
 use super::rate::HEARTBEAT_WITHIN;
@@ -46,10 +47,11 @@ impl Engine {
         if connection.expiry.as_deref().is_some_and(|expiry| expiry.at <= now) {
             return self.end(slot, ErrorCode::AuthExpired, "the token has expired");
         }
+        if connection.stalled_at(self.config.stalled_max).is_some_and(|at| at <= now) {
+            let text = if connection.blocked.is_some() { "the client did not take data" } else { "the client reported no progress" };
+            return self.end(slot, ErrorCode::SlowConsumer, text);
+        }
         match (connection.phase, connection.blocked) {
-            (_, Some(since)) if since.max(connection.progress) + self.config.stalled_max <= now => {
-                return self.end(slot, ErrorCode::SlowConsumer, "the client did not take data");
-            }
             (Phase::Greeting { until }, _) if until <= now => {
                 return self.end(slot, ErrorCode::HelloTimeout, "no Hello came in time");
             }
@@ -66,11 +68,53 @@ impl Engine {
             connection.slow = false;
             connection.well = None;
         }
+        let slow = connection.slow_at().is_some_and(|at| at <= now);
+        connection.slow |= slow;
         if let Some(span) = expires_in {
             self.tell(slot, Control::TokenExpiring(v1::TokenExpiring { in_ms: millis(span) }));
         }
         if cleared {
             self.tell(slot, notice(v1::NoticeKind::SlowCleared, "the link keeps up again"));
+        }
+        if slow {
+            self.tell(slot, slow_notice());
+        }
+    }
+
+    /// The client has processed everything up to `cseq`: it may get as much more, longest dirty first.
+    pub(super) fn take_report(&mut self, now: Moment, slot: u32, cseq: u64) {
+        let Some(connection) = self.roster.get_mut(slot) else { return };
+        let (newest, rests) = (connection.cseq, connection.last_written == connection.last_heartbeat);
+        let report = match connection.credit.as_deref_mut() {
+            Some(credit) => {
+                let before = credit.window();
+                let report = credit.report(now, cseq, newest);
+                self.stats.credit_window_bytes = self.stats.credit_window_bytes + u64::from(credit.window()) - u64::from(before);
+                if rests {
+                    credit.rest();
+                }
+                report
+            }
+            None if cseq <= newest => Report::Progress,
+            None => Report::Ignored,
+        };
+        if report == Report::Ignored {
+            self.stats.reports_ignored += 1;
+            return;
+        }
+        if let Some(since) = &mut connection.blocked {
+            *since = now;
+        }
+        let room = connection.room();
+        if let Some(since) = connection.credit.as_deref_mut().filter(|_| room > 0).and_then(Credit::resume) {
+            self.stats.note_credit_wait(now.since(since));
+        }
+        // What is listed for the next flush already has its place.
+        if !self.dispatch.is_listed(slot) {
+            self.dispatch.set_room(slot, room);
+        }
+        if connection.has_work(self.synced) {
+            self.dispatch.touch(slot);
         }
     }
 
@@ -81,12 +125,11 @@ impl Engine {
             return;
         }
         self.stats.slow -= 1;
-        connection.progress = now;
         let answers = connection.outbox.as_mut().map(|outbox| outbox.take_controls()).unwrap_or_default();
         let slow = !connection.slow && connection.behind.is_some_and(|since| now.since(since) >= SLOW_AFTER);
         connection.slow |= slow;
         if slow {
-            self.dispatch.push_control(slot, notice(v1::NoticeKind::Slow, "the link is slow: fewer records, each of them the newest"));
+            self.dispatch.push_control(slot, slow_notice());
         }
         for answer in answers {
             self.dispatch.push_control(slot, answer);
@@ -95,12 +138,15 @@ impl Engine {
         self.dispatch.touch(slot);
     }
 
-    /// Lists what waited in order: losses, events, infos, feeds.
+    /// Lists what waited in order: losses, events, infos, feeds. What the client's credit leaves no room for goes on waiting.
     pub(super) fn release(&mut self, now: Moment, slot: u32) {
         let Self { roster, dispatch, book, feeds, stats, .. } = self;
         let Some(connection) = roster.get_mut(slot).filter(|connection| connection.is_live() && connection.blocked.is_none()) else {
             return;
         };
+        if dispatch.room(slot) == 0 {
+            return;
+        }
         if core::mem::take(&mut connection.feeds_due) {
             for state in feeds.iter() {
                 let record = dispatch.store(|out| encode_feed(connection.encoding, state, out));
@@ -109,14 +155,14 @@ impl Engine {
         }
         connection.forget_overflows(now);
         let Some(outbox) = connection.outbox.as_mut() else { return };
-        let (gaps, waiting) = (outbox.take_gaps(), outbox.take_waiting());
-        for (id, (first, last)) in gaps {
+        for (id, (first, last)) in outbox.take_gaps() {
             if introduce(connection, dispatch, book, slot, id) {
                 stats.gaps += 1;
                 dispatch.push_control(slot, gap(id, first, last));
             }
         }
-        for item in waiting {
+        while dispatch.room(slot) > 0 {
+            let Some(item) = connection.outbox.as_mut().and_then(|outbox| outbox.next_waiting()) else { break };
             let encoding = connection.encoding;
             match item {
                 Waiting::Event(event) => {
@@ -156,6 +202,7 @@ impl Engine {
         if waits {
             self.release(now, slot);
         }
+        // While there is no room for what waits in order, nothing newer may pass it: then there is no room for states either.
         if self.synced && !paused {
             self.take_turns(slot);
         }
@@ -166,11 +213,13 @@ impl Engine {
     pub(super) fn take_turns(&mut self, slot: u32) {
         let Self { roster, dispatch, book, lanes, stats, scratch, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
-        let bytes_max = if connection.behind.is_some() { SLOW_BYTES_MAX } else { TURN_BYTES_MAX };
+        // With credit, its room is what keeps the last of them fresh.
+        let slow = connection.behind.is_some() && connection.credit.is_none();
+        let bytes_max = if slow { SLOW_BYTES_MAX } else { TURN_BYTES_MAX };
         let mut updates: Vec<Record> = core::mem::take(&mut scratch.encoded[0]);
         updates.clear();
         let (mut bytes, mut instruments) = (0, 0);
-        while dispatch.records(slot) + updates.len().max(instruments) < FRAME_RECORDS_MAX && bytes < bytes_max {
+        while dispatch.records(slot) + updates.len().max(instruments) < FRAME_RECORDS_MAX && bytes < bytes_max.min(dispatch.room(slot)) {
             let Some((turn, pending)) = connection.outbox.as_mut().and_then(|outbox| outbox.next_turn()) else { break };
             let id = match turn {
                 Turn::Instrument(id) => id,
@@ -191,7 +240,9 @@ impl Engine {
                 let lane = lanes.get_mut(lane);
                 let (lost, start) = lane.trades_of(slot);
                 for trade in &lane.trades[start..] {
-                    updates.push(dispatch.store(|out| out.extend_from_slice(trade.record(connection.encoding))));
+                    let range = dispatch.store(|out| out.extend_from_slice(trade.record(connection.encoding)));
+                    bytes += range.end - range.start;
+                    updates.push(range);
                 }
                 if let Some((first, last)) = lost {
                     connection.outbox().lose(id, first, last);
@@ -259,7 +310,8 @@ impl Engine {
         let Some(connection) = self.roster.get_mut(slot) else { return };
         let key = connection.key;
         if self.dispatch.is_listed(slot) {
-            let written = self.dispatch.write(slot, key, &mut connection.cseq, now_us, sink);
+            let credit = connection.credit.as_deref_mut().map(|credit| (credit, now));
+            let written = self.dispatch.write(slot, key, &mut connection.cseq, now_us, credit, sink);
             self.stats.frames_sent += written.frames;
             self.stats.frame_bytes += written.bytes;
             self.stats.records_sent += written.records;
@@ -281,14 +333,19 @@ impl Engine {
             return;
         }
         connection.tidy();
-        let idle = connection.blocked.is_none() && !connection.has_work(self.synced);
-        if idle {
+        let untold = connection.has_untold(self.synced);
+        if connection.credit.as_deref_mut().is_some_and(|credit| credit.settle(now, untold)) {
+            connection.behind.get_or_insert(now);
+            connection.well = None;
+        }
+        if connection.blocked.is_none() && !untold {
             connection.behind = None;
             if connection.slow && !planted(Fault::NeverClearSlow) {
                 connection.well.get_or_insert(now);
             }
         }
         self.dispatch.set_open(slot, connection.is_open());
+        self.dispatch.set_room(slot, connection.room());
         if connection.has_work(self.synced) {
             self.dispatch.touch(slot);
         }
@@ -299,6 +356,10 @@ impl Engine {
     pub(super) fn forget(&mut self, slot: u32) {
         let Some(connection) = self.roster.remove(slot) else { return };
         self.stats.slow -= u64::from(connection.blocked.is_some());
+        if let Some(credit) = connection.credit {
+            self.stats.credit_connections -= 1;
+            self.stats.credit_window_bytes -= u64::from(credit.window());
+        }
         self.dispatch.dismiss(slot);
         for subscription in &connection.subscriptions {
             self.leave_lane(subscription);
@@ -314,6 +375,10 @@ fn list(dispatch: &mut Dispatch, slot: u32, updates: &mut Vec<Record>) {
     for record in updates.drain(..) {
         dispatch.push(slot, Part::Update, record);
     }
+}
+
+fn slow_notice() -> Control {
+    notice(v1::NoticeKind::Slow, "the link is slow: fewer records, each of them the newest")
 }
 
 fn notice(kind: v1::NoticeKind, text: &str) -> Control {

@@ -172,8 +172,8 @@ impl Outbox {
         core::mem::take(&mut self.gaps)
     }
 
-    pub(super) fn take_waiting(&mut self) -> VecDeque<Waiting> {
-        core::mem::take(&mut self.waiting)
+    pub(super) fn next_waiting(&mut self) -> Option<Waiting> {
+        self.waiting.pop_front()
     }
 
     /// Forgets an instrument that is no longer subscribed to.

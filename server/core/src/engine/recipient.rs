@@ -102,9 +102,9 @@ pub(super) fn introduce(connection: &mut Connection, dispatch: &mut Dispatch, bo
     true
 }
 
-/// Makes the next flush look at a connection that can be written to.
+/// Makes the next flush look at a connection that can be written to, or that begins to wait for credit.
 pub(super) fn touch_if_ready(connection: &Connection, dispatch: &mut Dispatch, slot: u32) {
-    if connection.has_work(true) {
+    if connection.has_work(true) || connection.begins_to_wait() {
         dispatch.touch(slot);
     }
 }

@@ -11,6 +11,7 @@ use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::C
 use tickwire_proto::wire::decode_client;
 
 use super::connection::{Connection, Expiry, HELD_MAX, Phase};
+use super::credit::Credit;
 use super::dispatch::error;
 use super::rate::RateClass;
 use super::{Engine, RATE_CLASSES_MS, millis, token};
@@ -55,11 +56,7 @@ impl Engine {
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(now, slot, request_id, unsubscribe),
             Command::Configure(configure) => self.configure(now, slot, request_id, configure),
             Command::Authenticate(authenticate) => self.authenticate(now, slot, request_id, &authenticate.token),
-            Command::Progress(_) => {
-                if let Some(connection) = self.roster.get_mut(slot) {
-                    connection.progress = now;
-                }
-            }
+            Command::Progress(progress) => self.take_report(now, slot, progress.cseq),
             Command::Ping(ping) => {
                 let pong = v1::Pong { nonce: ping.nonce, server_ts_us: self.unix_us(now) };
                 self.tell(slot, Control::Pong(pong));
@@ -147,7 +144,12 @@ impl Engine {
         connection.heartbeat_ms = heartbeat.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX).as_millis() as u16;
         connection.last_written = now;
         connection.last_heartbeat = now;
-        connection.progress = now;
+        if hello.credit && config.credit_bytes_max > 0 {
+            let credit = Credit::new(now, config.credit_bytes_max);
+            self.stats.credit_connections += 1;
+            self.stats.credit_window_bytes += u64::from(credit.window());
+            connection.credit = Some(Box::new(credit));
+        }
         let welcome = v1::Welcome {
             session: core::mem::take(&mut connection.rare().session).into(),
             node: config.node.clone(),
@@ -163,12 +165,13 @@ impl Engine {
             rate_classes: RATE_CLASSES_MS.to_vec(),
             resume: resume as i32,
             server_ts_us,
-            window_bytes: 0,
+            window_bytes: connection.credit.as_deref().map_or(0, Credit::window),
         };
         self.dispatch.push_control(slot, Control::Welcome(welcome));
         self.list_feeds(slot);
         if let Some(connection) = self.roster.get(slot) {
             self.dispatch.set_open(slot, connection.is_open());
+            self.dispatch.set_room(slot, connection.room());
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) now: Moment,
     instruments: u32,
+    /// Whether clients report progress.
+    pub(crate) credit: bool,
 }
 
 impl World {
@@ -27,7 +29,7 @@ impl World {
         }
         entries.push(Entry::Synced);
         engine.apply(Moment::ZERO, &Batch { entries });
-        Self { engine, now: Moment::ZERO, instruments }
+        Self { engine, now: Moment::ZERO, instruments, credit: false }
     }
 
     /// A client subscribes to `count` instruments, beginning at a place of its own.
@@ -35,6 +37,17 @@ impl World {
         let instruments = self.instruments;
         let symbols = (0..count).map(|place| format!("s.{}", (n * count + place) % instruments + 1));
         self.subscribe_to(ConnectionKey(n), encoding, conflate_ms, symbols);
+    }
+
+    /// A client reports all frames that it can have got so far.
+    #[allow(dead_code, reason = "not every test has clients that report")]
+    pub(crate) fn report(&mut self, n: u32, encoding: Encoding) {
+        for cseq in 1..=12 {
+            let mut bytes = Vec::new();
+            let command = Some(Command::Progress(v1::Progress { cseq }));
+            encode_client(encoding, &v1::ClientFrame { request_id: 0, command }, &mut bytes);
+            self.engine.receive(self.now, ConnectionKey(n), &bytes);
+        }
     }
 
     pub(crate) fn subscribe_to(
@@ -50,7 +63,7 @@ impl World {
             v1::SubscribeItem { target: Some(target), conflate_ms: None, trades: false }
         };
         let items = symbols.into_iter().map(item);
-        let hello = v1::Hello { protocol: 1, conflate_ms: Some(conflate_ms), ..Default::default() };
+        let hello = v1::Hello { protocol: 1, conflate_ms: Some(conflate_ms), credit: self.credit, ..Default::default() };
         let subscribe = v1::Subscribe { items: items.collect(), replace: false };
         for command in [Command::Hello(hello), Command::Subscribe(subscribe)] {
             let mut bytes = Vec::new();

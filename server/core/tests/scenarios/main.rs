@@ -9,16 +9,17 @@
 //! | `quote SYMBOL SEQ bid=1 last=2 clear=3 image event` | an update; alike `status`, `score`, `odds`, `bar`, `trade` |
 //! | `events SYMBOL event=5 trade=7` | the images before it, of a checkpoint, stand for no newer events |
 //! | `feed NAME LIVE`, `position SEQ`, `lost FROM TO`, `reset EPOCH`, `synced` | other entries of a batch |
-//! | `attach A [json] [token=T]`, `hello A conflate=100 heartbeat=1000 resume=log:7 token=T`, `open A …` for both | a client comes |
+//! | `attach A [json] [token=T]`, `hello A conflate=100 heartbeat=1000 resume=log:7 token=T credit=true`, `open A …` for both | a client comes |
 //! | `sse A SYMBOL… conflate=100 resume=log:7` | a one-way client comes |
 //! | `sub A SYMBOL@100 PATTERN@0+trades [replace]`, `unsub A SYMBOL…`, `unsub A all` | it subscribes |
-//! | `configure A conflate=500`, `pause A`, `go A`, `ping A 7`, `progress A`, `auth A T`, `raw A TEXT` | its other commands |
+//! | `configure A conflate=500`, `pause A`, `go A`, `ping A 7`, `progress A [CSEQ]` (else the newest), `auth A T`, `raw A TEXT` | its other commands |
 //! | `block A`, `unblock A`, `detach A`, `reject A`, `drain` | its socket, and the shell |
 //!
 //! Token `all` covers everything, `stock` covers `stock.#`, `slow` is clamped to 500 ms, `two` to two instruments, `other` is another
 //! subject, `short` lives 10 s, `long` 1,000 s; anything else is refused. A world begins synced in epoch `log` unless told otherwise.
 
 mod conflation;
+mod credit;
 mod events;
 mod limits;
 mod patterns;

@@ -67,7 +67,13 @@ fn command(world: &mut World, words: &[&str]) {
         ("go", [name]) => send(world, name, Command::Configure(v1::Configure { paused: Some(false), ..Default::default() })),
         ("auth", [name, token]) => send(world, name, Command::Authenticate(v1::Authenticate { token: token.to_string() })),
         ("ping", [name, nonce]) => send(world, name, Command::Ping(v1::Ping { nonce: nonce.parse().expect("a nonce") })),
-        ("progress", [name]) => send(world, name, Command::Progress(v1::Progress { cseq: 1 })),
+        ("progress", [name]) => {
+            let cseq = world.client(name).cseq;
+            send(world, name, Command::Progress(v1::Progress { cseq }));
+        }
+        ("progress", [name, cseq]) => {
+            send(world, name, Command::Progress(v1::Progress { cseq: cseq.parse().expect("a number of a frame") }));
+        }
         ("raw", [name, text]) => world.send_raw(name, text.as_bytes()),
         ("block", [name]) => world.client_mut(name).jammed = true,
         ("unblock", [name]) => world.unblock(name),
@@ -96,7 +102,7 @@ fn hello(options: &[&str]) -> v1::Hello {
         resume: option(options, "resume"),
         conflate_ms: Some(option(options, "conflate").unwrap_or(0)),
         heartbeat_ms: option(options, "heartbeat"),
-        credit: false,
+        credit: option(options, "credit").unwrap_or(false),
     }
 }
 

@@ -20,6 +20,9 @@ fn control(control: &Control, name: &impl Fn(u32) -> String) -> String {
             let resume = Resume::try_from(welcome.resume).map_or("?", |resume| resume.as_str_name());
             let limits = welcome.limits.unwrap_or_default();
             let mut text = format!("welcome {resume} heartbeat={}", welcome.heartbeat_ms);
+            if welcome.window_bytes > 0 {
+                let _ = write!(text, " window={}", welcome.window_bytes);
+            }
             if limits.conflate_ms_min > 0 {
                 let _ = write!(text, " min={}", limits.conflate_ms_min);
             }

@@ -45,7 +45,8 @@ pub(crate) struct Client {
     /// A write was not taken whole; the engine waits for `writable`.
     pub(crate) blocked: bool,
     pub(crate) closed: Option<ErrorCode>,
-    cseq: u64,
+    /// Newest frame.
+    pub(crate) cseq: u64,
     frames_since_commit: usize,
     infos: BTreeMap<u32, v1::InstrumentInfo>,
     pub(crate) images: BTreeMap<u32, Image>,

@@ -1,0 +1,451 @@
+//! Credit: how many bytes a client may have under way, so that no buffer between us and it hoards a backlog.
+//!
+//! The client reports what it has processed. What was sent and not reported is under way: in the kernel, in a proxy, on the link, in a busy
+//! page. More than the *window* is not written. The window follows what the client was seen to take:
+//!
+//! ```text
+//! window = rate × (round trip + queue),  between WINDOW_MIN and the configured limit
+//! ```
+//!
+//! As in BBR (draft-ietf-ccwg-bbr), rate and shortest round trip are measured apart, and a rate that the sender chose itself teaches
+//! nothing about the link: it is learned downward only while the window or a queue was what held data back, upward always. The window is
+//! larger than what fits into a round trip, so on a link that takes more, the next measurement is higher: it grows by itself.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use tickwire_proto::time::Moment;
+
+/// What one client that reports progress may be sent.
+#[derive(Debug)]
+pub(super) struct Credit {
+    /// Bytes a second that it takes, as measured.
+    rate: u32,
+    window: u32,
+    window_max: u32,
+    /// Shortest time from a frame to the report of it, microseconds; [`u32::MAX`] before the first.
+    trip_us: u32,
+    /// When a report came so soon.
+    trip_at: Moment,
+    /// Bytes of all frames so far ...
+    sent: u64,
+    /// ... and of those that were reported.
+    acked: u64,
+    /// The newest frame that was reported.
+    told: u64,
+    /// Up to here there was room to spare when the bytes were sent: their pace was the feed's, not the link's.
+    spare: u64,
+    /// When the running measurement began, and with how many bytes reported.
+    begun: (Moment, u64),
+    /// Frames that were not reported, at most [`FLIGHT_MAX`] entries.
+    flight: VecDeque<Flight>,
+    probe: Probe,
+    /// Something has been waiting for room since then.
+    waiting: Option<Moment>,
+}
+
+/// One frame under way, or several that are reported together.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    /// Of the last frame.
+    cseq: u64,
+    /// Bytes of all frames up to and with it.
+    end: u64,
+    /// When the first of them was written.
+    at: Moment,
+}
+
+/// Under load every report is late by the queue, so now and then the queue has to empty for the round trip to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    Off,
+    /// Nothing is written until everything is reported.
+    Emptying,
+    /// The next report tells the round trip.
+    Measuring,
+}
+
+/// What a report of progress came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// More has been processed.
+    Progress,
+    /// It says nothing new, or names a frame that was never sent.
+    Ignored,
+}
+
+impl Credit {
+    /// Credit of a connection that begins at `now`.
+    pub(super) fn new(now: Moment, window_max: u32) -> Self {
+        let window_max = window_max.max(WINDOW_MIN);
+        let window = WINDOW_FIRST.min(window_max);
+        let mut credit = Self {
+            rate: 0,
+            window,
+            window_max,
+            trip_us: u32::MAX,
+            trip_at: now,
+            sent: 0,
+            acked: 0,
+            told: 0,
+            spare: 0,
+            begun: (now, 0),
+            flight: VecDeque::new(),
+            probe: Probe::Off,
+            waiting: None,
+        };
+        credit.rate = pace(u64::from(window), credit.span());
+        credit
+    }
+
+    pub(super) const fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// Bytes that may be written now.
+    pub(super) fn room(&self) -> u32 {
+        let under_way = self.sent - self.acked;
+        if self.probe == Probe::Emptying && under_way > 0 {
+            return 0;
+        }
+        u64::from(self.window).saturating_sub(under_way) as u32
+    }
+
+    /// Bytes after which a frame ends: a report acknowledges whole frames, and should come while there is still something under way.
+    pub(super) const fn frame_bytes_max(&self) -> usize {
+        let part = self.window as usize / FRAMES_PER_WINDOW;
+        if part < FRAME_BYTES_MIN { FRAME_BYTES_MIN } else { part }
+    }
+
+    /// A frame was written.
+    pub(super) fn sent(&mut self, now: Moment, cseq: u64, bytes: usize) {
+        if self.flight.len() >= FLIGHT_MAX {
+            // Every second one goes: its bytes are reported with the next.
+            let mut even = false;
+            self.flight.retain(|_| {
+                even = !even;
+                !even
+            });
+        }
+        let start = self.flight.iter().nth_back(1).map_or(self.acked, |before| before.end);
+        self.sent += bytes as u64;
+        let part_max = u64::from(self.window / FLIGHT_PARTS);
+        match self.flight.back_mut().filter(|last| now.since(last.at) < FLIGHT_WITHIN && self.sent - start <= part_max) {
+            Some(last) => (last.cseq, last.end) = (cseq, self.sent),
+            None => self.flight.push_back(Flight { cseq, end: self.sent, at: now }),
+        }
+    }
+
+    /// How the connection stands after a write: whether something is left to be told to it. Returns whether that waits for room.
+    pub(super) fn settle(&mut self, now: Moment, untold: bool) -> bool {
+        if !untold {
+            self.spare = self.sent;
+        }
+        let waits = untold && self.room() == 0;
+        if waits {
+            self.waiting.get_or_insert(now);
+        }
+        waits
+    }
+
+    /// Takes a report. `newest` is the last frame that was sent.
+    pub(super) fn report(&mut self, now: Moment, cseq: u64, newest: u64) -> Report {
+        if cseq > newest || cseq <= self.told {
+            return Report::Ignored;
+        }
+        self.told = cseq;
+        let mut last = None;
+        while let Some(flight) = self.flight.front().copied().filter(|flight| flight.cseq <= cseq) {
+            self.flight.pop_front();
+            last = Some(flight);
+        }
+        // It may name one of several frames that are reported together.
+        let Some(last) = last else { return Report::Progress };
+        self.acked = last.end;
+        self.measure_trip(now, last.at);
+        self.measure_rate(now, last.at);
+        self.window = take(u64::from(self.rate), self.span()).clamp(u64::from(WINDOW_MIN), u64::from(self.window_max)) as u32;
+        Report::Progress
+    }
+
+    /// Whether something waits for room.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// What waited for room goes on, or is gone. Returns since when it waited.
+    pub(super) fn resume(&mut self) -> Option<Moment> {
+        self.waiting.take()
+    }
+
+    /// When the client counts as stalled: something is under way, and nothing was reported for `stalled_max`.
+    pub(super) fn stalled_at(&self, stalled_max: Duration) -> Option<Moment> {
+        self.flight.front().map(|oldest| oldest.at.max(self.begun.0) + stalled_max)
+    }
+
+    /// Gives memory back while nothing is under way.
+    pub(super) fn rest(&mut self) {
+        if self.flight.is_empty() {
+            self.flight = VecDeque::new();
+        }
+    }
+
+    /// The time that a window's bytes may take: there, back, and in a queue that keeps the link busy between two reports.
+    fn span(&self) -> Duration {
+        let trip = if self.trip_us == u32::MAX { TRIP_MIN } else { self.trip().max(TRIP_MIN) };
+        trip + (trip / 2).max(QUEUE)
+    }
+
+    fn trip(&self) -> Duration {
+        Duration::from_micros(u64::from(self.trip_us))
+    }
+
+    fn measure_trip(&mut self, now: Moment, sent_at: Moment) {
+        let trip_us = u32::try_from(now.since(sent_at).as_micros()).unwrap_or(u32::MAX - 1);
+        if trip_us <= self.trip_us || self.probe == Probe::Measuring {
+            (self.trip_us, self.trip_at) = (trip_us, now);
+            self.probe = Probe::Off;
+        }
+        let empty = self.flight.is_empty();
+        match self.probe {
+            Probe::Off if !empty && self.is_waiting() && now.since(self.trip_at) >= TRIP_KEPT => self.probe = Probe::Emptying,
+            Probe::Emptying if empty => {
+                self.probe = Probe::Measuring;
+                // The link was left idle on purpose.
+                self.spare = self.sent;
+            }
+            _ => {}
+        }
+    }
+
+    fn measure_rate(&mut self, now: Moment, sent_at: Moment) {
+        let (begun_at, begun_with) = self.begun;
+        let span = now.since(begun_at);
+        if span < MEASURE_MIN {
+            return;
+        }
+        let bytes = self.acked - begun_with;
+        // The link was busy all the time if nothing before the measurement was sent with room to spare, or if the frame was in a queue.
+        let busy = begun_with > self.spare || begun_at >= sent_at + self.trip().max(TRIP_MIN);
+        let weight = if pace(bytes, span) >= self.rate { WEIGHT_UP } else { WEIGHT_DOWN };
+        if busy || weight == WEIGHT_UP {
+            self.rate = pace(take(u64::from(self.rate), weight) + bytes, weight + span).max(1);
+        }
+        self.begun = (now, self.acked);
+    }
+}
+
+/// Bytes a second.
+fn pace(bytes: u64, span: Duration) -> u32 {
+    let per_s = u128::from(bytes) * 1_000_000 / span.as_micros().max(1);
+    u32::try_from(per_s).unwrap_or(u32::MAX)
+}
+
+/// Bytes that `rate` takes in `span`.
+fn take(rate: u64, span: Duration) -> u64 {
+    u64::try_from(u128::from(rate) * span.as_micros() / 1_000_000).unwrap_or(u64::MAX)
+}
+
+/// The smallest window: a few records are always under way.
+const WINDOW_MIN: u32 = 4 << 10;
+/// The window before anything was measured: two thirds of a second at 400 kbit/s, while a fast link grows it to 1 MB in five reports.
+const WINDOW_FIRST: u32 = 32 << 10;
+/// Time in the queue that is allowed for, or half a round trip if that is more.
+const QUEUE: Duration = Duration::from_millis(100);
+/// Round trips count as at least this: clients report no more often.
+const TRIP_MIN: Duration = Duration::from_millis(50);
+/// The shortest round trip is believed for so long; then, under load, the queue is emptied to see it again.
+const TRIP_KEPT: Duration = Duration::from_secs(10);
+/// A measurement of the rate covers at least this.
+const MEASURE_MIN: Duration = Duration::from_millis(20);
+/// How long what was known before weighs against a measurement that is higher ...
+const WEIGHT_UP: Duration = Duration::from_millis(100);
+/// ... or lower.
+const WEIGHT_DOWN: Duration = Duration::from_millis(300);
+/// Frames that a full window is cut into at least.
+const FRAMES_PER_WINDOW: usize = 8;
+/// No frame is cut shorter than this, so that its head stays a small part of it.
+const FRAME_BYTES_MIN: usize = 512;
+/// Small frames that leave within this time count as one, up to this part of the window.
+const FLIGHT_WITHIN: Duration = Duration::from_millis(10);
+/// See [`FLIGHT_WITHIN`].
+const FLIGHT_PARTS: u32 = 16;
+/// Frames under way that are told apart. With more, pairs are reported together.
+const FLIGHT_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    /// A link in front of a client that reports what it got, at most every 50 ms.
+    struct Link {
+        credit: Credit,
+        now: Moment,
+        /// Bytes a millisecond.
+        rate: u64,
+        /// Milliseconds, both ways together.
+        trip: u64,
+        cseq: u64,
+        /// Frames on their way: number, bytes left.
+        queue: VecDeque<(u64, u64)>,
+        reports: VecDeque<(Moment, u64)>,
+        got: u64,
+        told: u64,
+        told_at: Moment,
+    }
+
+    impl Link {
+        fn new(rate: u64, trip: u64) -> Self {
+            Self {
+                credit: Credit::new(Moment::ZERO, 4 << 20),
+                now: Moment::ZERO,
+                rate,
+                trip,
+                cseq: 0,
+                queue: VecDeque::new(),
+                reports: VecDeque::new(),
+                got: 0,
+                told: 0,
+                told_at: Moment::ZERO,
+            }
+        }
+
+        /// One millisecond in which the feed has `bytes` for it; `u64::MAX`: always more than fits. Returns bytes that the link carried.
+        fn tick(&mut self, bytes: u64) -> u64 {
+            let mut wanted = bytes;
+            while wanted > 0 && self.credit.room() > 0 {
+                let frame = wanted.min(u64::from(self.credit.room())).min(self.credit.frame_bytes_max() as u64);
+                self.cseq += 1;
+                self.credit.sent(self.now, self.cseq, frame as usize);
+                self.queue.push_back((self.cseq, frame));
+                wanted -= frame;
+            }
+            self.credit.settle(self.now, wanted > 0);
+            self.now = self.now + Duration::from_millis(1);
+            let mut free = self.rate;
+            while let Some((cseq, left)) = self.queue.front_mut().filter(|_| free > 0) {
+                let taken = free.min(*left);
+                (free, *left) = (free - taken, *left - taken);
+                if *left == 0 {
+                    self.got = *cseq;
+                    self.queue.pop_front();
+                }
+            }
+            if self.got > self.told && self.now.since(self.told_at) >= TRIP_MIN {
+                (self.told, self.told_at) = (self.got, self.now);
+                self.reports.push_back((self.now + Duration::from_millis(self.trip), self.got));
+            }
+            while let Some((_, cseq)) = self.reports.front().copied().filter(|(at, _)| *at <= self.now) {
+                self.reports.pop_front();
+                assert_eq!(self.credit.report(self.now, cseq, self.cseq), Report::Progress);
+                self.credit.resume();
+            }
+            self.rate - free
+        }
+
+        fn overloaded(&mut self, millis: u64) -> u64 {
+            (0..millis).map(|_| self.tick(u64::MAX)).sum()
+        }
+
+        /// Milliseconds that the window's bytes take on this link.
+        fn window_ms(&self) -> u64 {
+            u64::from(self.credit.window()) / self.rate
+        }
+    }
+
+    #[test]
+    fn the_window_follows_every_link_under_load() {
+        for rate in [27, 50, 200, 1_000, 5_000, 20_000] {
+            for trip in [0, 5, 40, 100, 300] {
+                let mut link = Link::new(rate, trip);
+                link.overloaded(5_000);
+                let carried = link.overloaded(25_000);
+                let (window, full) = (link.window_ms(), link.credit.window() == 4 << 20);
+                assert!(full || carried >= rate * 25_000 * 95 / 100, "{rate} B/ms, {trip} ms: carried {carried}");
+                assert!(
+                    window <= 200 + trip * 7 / 4 || link.credit.window() == WINDOW_MIN,
+                    "{rate} B/ms, {trip} ms: a window of {window} ms"
+                );
+                assert!(window >= 100 + trip || full, "{rate} B/ms, {trip} ms: a window of {window} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn a_feed_that_has_little_to_say_teaches_nothing_about_the_link() {
+        let mut link = Link::new(10_000, 10);
+        let first = link.credit.window();
+        (0..60_000).for_each(|ms| _ = link.tick(if ms % 100 == 0 { 500 } else { 0 }));
+        assert!(link.credit.window() >= first * 99 / 100, "it shrank to {}", link.credit.window());
+    }
+
+    #[test]
+    fn a_link_that_fades_is_found_out_before_the_window_is_full() {
+        let mut link = Link::new(1_000, 20);
+        link.overloaded(5_000);
+        assert!(link.credit.window() > 100_000);
+        link.rate = 50;
+        // 60 bytes a millisecond: more than it takes now, and far below what it took.
+        (0..6_000).for_each(|_| _ = link.tick(60));
+        assert!(link.window_ms() <= 250, "{} ms", link.window_ms());
+        link.rate = 1_000;
+        link.overloaded(2_000);
+        assert!(link.credit.window() > 100_000, "it grows again: {}", link.credit.window());
+    }
+
+    #[test]
+    fn what_a_fast_link_loses_at_the_start_is_little() {
+        let mut link = Link::new(20_000, 1);
+        let carried = link.overloaded(300);
+        assert!(carried >= 1_000_000, "{carried} bytes in 300 ms");
+        assert!(link.overloaded(1_000) >= 19_000_000);
+    }
+
+    #[test]
+    fn reports_that_say_nothing_new_are_ignored() {
+        let mut credit = Credit::new(Moment::ZERO, 1 << 20);
+        (1..=10).for_each(|cseq| credit.sent(Moment::ZERO, cseq, 1_000));
+        let (room, later) = (credit.room(), Moment::from_millis(30));
+        for bogus in [11, u64::MAX, 0] {
+            assert_eq!(credit.report(later, bogus, 10), Report::Ignored);
+            assert_eq!(credit.room(), room);
+        }
+        assert_eq!(credit.report(later, 4, 10), Report::Progress);
+        assert_eq!(credit.report(later, 4, 10), Report::Ignored);
+        assert_eq!(credit.report(later, 3, 10), Report::Ignored);
+        assert_eq!(credit.sent - credit.acked, 6_000);
+    }
+
+    #[test]
+    fn frames_under_way_are_bounded_and_no_byte_is_forgotten() {
+        let mut credit = Credit::new(Moment::ZERO, 1 << 20);
+        for cseq in 1..=10_000 {
+            credit.sent(Moment::ZERO, cseq, 10);
+            assert!(credit.flight.len() <= FLIGHT_MAX);
+        }
+        assert!(credit.flight.iter().map(|flight| flight.cseq).collect::<Vec<_>>().is_sorted());
+        assert_eq!(credit.report(Moment::from_millis(30), 10_000, 10_000), Report::Progress);
+        assert_eq!((credit.acked, credit.flight.len()), (100_000, 0));
+    }
+
+    #[test]
+    fn a_client_is_stalled_only_while_something_is_under_way() {
+        let mut credit = Credit::new(Moment::ZERO, 1 << 20);
+        let stalled_max = Duration::from_secs(30);
+        assert_eq!(credit.stalled_at(stalled_max), None);
+        credit.sent(Moment::from_millis(100), 1, 10);
+        credit.sent(Moment::from_millis(200), 2, 10);
+        assert_eq!(credit.stalled_at(stalled_max), Some(Moment::from_millis(30_100)));
+        credit.report(Moment::from_millis(300), 1, 2);
+        assert_eq!(credit.stalled_at(stalled_max), Some(Moment::from_millis(30_300)));
+        credit.report(Moment::from_millis(400), 2, 2);
+        assert_eq!(credit.stalled_at(stalled_max), None);
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<Credit>() <= 128, "{} bytes", size_of::<Credit>());
+    }
+}
