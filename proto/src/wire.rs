@@ -12,6 +12,7 @@ use prost::encoding::message;
 use thiserror::Error;
 
 mod frame;
+mod record;
 
 pub use frame::FrameWriter;
 
@@ -47,7 +48,7 @@ pub struct Naming<'a> {
 pub fn encode_update(encoding: Encoding, update: &v1::Update, naming: Naming<'_>, out: &mut Vec<u8>) {
     out.reserve(RECORD_BYTES_USUAL);
     match encoding {
-        Encoding::Protobuf => message::encode(tag::UPDATES, update, out),
+        Encoding::Protobuf => record::write(update, out),
         Encoding::Json => {
             let mut writer = Writer::new(out);
             writer.price = naming.price_scale;

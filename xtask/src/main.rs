@@ -5,6 +5,7 @@ mod codegen;
 mod coverage;
 mod demo;
 mod fuzz;
+mod guard;
 mod setup;
 mod test;
 mod wasm;

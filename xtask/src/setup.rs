@@ -39,6 +39,10 @@ pub(crate) const PYTHON: Need =
 /// The command-line HTTP client of the SSE example.
 pub(crate) const CURL: Need = Need { purpose: "the SSE one-liner", any_of: &["curl"], packages: &["curl"] };
 
+/// Counts instructions.
+pub(crate) const VALGRIND: Need =
+    Need { purpose: "counting the instructions of the tick path", any_of: &["valgrind"], packages: &["valgrind"] };
+
 /// Installs what is missing of `needs`, after saying so.
 ///
 /// # Errors

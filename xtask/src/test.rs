@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{setup, wasm};
+use crate::{guard, setup, wasm};
 
 /// Installs what is missing, then runs every step; ends at the first that fails.
 ///
@@ -15,7 +15,7 @@ use crate::{setup, wasm};
 pub(crate) fn run(root: &Path, quick: bool) -> Result<()> {
     let steps: Vec<Step> = STEPS.iter().copied().filter(|step| if quick { step.quick } else { step.whole }).collect();
     if !quick {
-        setup::ensure(&[setup::RABBITMQ, setup::CHROMIUM, setup::NODE, setup::NPM, setup::PYTHON, setup::CURL])?;
+        setup::ensure(&[setup::RABBITMQ, setup::CHROMIUM, setup::NODE, setup::NPM, setup::PYTHON, setup::CURL, setup::VALGRIND])?;
     }
     let all = Instant::now();
     for (index, step) in steps.iter().enumerate() {
@@ -41,7 +41,7 @@ struct Step {
 }
 
 /// The whole command.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "formatting", whole: true, quick: true, run: |root| cargo(root, &["fmt", "--all", "--check"]) },
     Step { name: "browser SDK", whole: true, quick: false, run: wasm::build },
     Step {
@@ -70,6 +70,7 @@ const STEPS: [Step; 8] = [
         quick: false,
         run: |root| cargo(root, &["test", "-p", "tickwire-core", "--features", FAULTS, "--test", "planted", "--", "--exact", FAULTS_TEST]),
     },
+    Step { name: "instructions of the tick path", whole: true, quick: false, run: guard::check },
     Step { name: "documentation", whole: true, quick: false, run: |root| cargo(root, &["doc", "--workspace", "--no-deps", "--quiet"]) },
 ];
 

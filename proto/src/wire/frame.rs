@@ -2,9 +2,7 @@
 
 use alloc::vec::Vec;
 
-use prost::encoding::{fixed64, uint64};
-
-use super::{Encoding, tag};
+use super::{Encoding, record, tag};
 use crate::json::{Choice, Writer};
 use crate::v1;
 
@@ -31,8 +29,8 @@ impl<'a> FrameWriter<'a> {
     pub fn begin(out: &'a mut Vec<u8>, encoding: Encoding, cseq: u64, ts_send_us: u64) -> Self {
         match encoding {
             Encoding::Protobuf => {
-                uint64::encode(tag::CSEQ, &cseq, out);
-                fixed64::encode(tag::TS_SEND_US, &ts_send_us, out);
+                record::number::<{ tag::CSEQ }>(cseq, out);
+                record::fixed::<{ tag::TS_SEND_US }>(ts_send_us, out);
             }
             Encoding::Json => {
                 let mut writer = Writer::new(out);
