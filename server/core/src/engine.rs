@@ -42,6 +42,7 @@ mod sink;
 mod subscribe;
 mod timers;
 mod token;
+mod untold;
 
 pub use config::{EngineConfig, EngineStats, FRAME_RECORDS_MAX, RATE_CLASSES_MS, RateRule};
 pub use sink::{Arrival, ConnectionKey, FrameKind, FrameRef, Sink, Written};

@@ -78,7 +78,8 @@ fn a_silent_lane_is_never_looked_at() {
     let _turn = turn();
     let visits = |lanes: u32| {
         let mut world = World::new(lanes.max(1) + 1);
-        (0..lanes / 1_000).for_each(|n| world.subscribe(n, Encoding::Protobuf, 100, 1_000));
+        // At another rate: their heartbeats ask for the news of their own.
+        (0..lanes / 1_000).for_each(|n| world.subscribe(n, Encoding::Protobuf, 250, 1_000));
         let key = ConnectionKey(u32::MAX);
         world.subscribe_to(key, Encoding::Protobuf, 100, [format!("s.{}", lanes.max(1) + 1)]);
         world.settle();
@@ -93,6 +94,33 @@ fn a_silent_lane_is_never_looked_at() {
     let alone = visits(0);
     assert!(alone > 1_000, "the busy lane is looked at");
     assert_eq!(visits(100_000), alone, "visits beside 100,000 silent lanes");
+}
+
+#[test]
+fn a_heartbeat_looks_at_what_is_pending_and_not_at_what_is_subscribed_to() {
+    let _turn = turn();
+    let mut world = World::new(1_001);
+    world.subscribe_to(ConnectionKey(0), Encoding::Protobuf, 100, (1..=20).map(|id| format!("s.{id}")));
+    world.settle();
+    let (visits, frames) = (world.engine.stats().lane_visits, world.engine.stats().frames_sent);
+    world.pass(Duration::from_secs(60));
+    assert!(world.engine.stats().frames_sent >= frames + 4, "heartbeats leave");
+    assert_eq!(world.engine.stats().lane_visits, visits, "of a connection with 20 silent subscriptions");
+
+    // One busy lane among many: the heartbeats look at it, and at no other.
+    let visits_of_busy = |subscriptions: u32| {
+        let mut world = World::new(1_001);
+        world.subscribe_to(ConnectionKey(0), Encoding::Protobuf, 100, (1..=subscriptions).map(|id| format!("s.{id}")));
+        world.settle();
+        let before = world.engine.stats().lane_visits;
+        for seq in 1..=6_000 {
+            world.engine.apply(world.now, &Batch { entries: vec![Entry::Update(quote(1, 100 + seq))] });
+            world.pass(Duration::from_millis(10));
+        }
+        world.engine.stats().lane_visits - before
+    };
+    let alone = visits_of_busy(1);
+    assert_eq!(visits_of_busy(1_000), alone, "visits beside 999 silent lanes");
 }
 
 fn turn() -> MutexGuard<'static, ()> {

@@ -80,7 +80,7 @@ pub struct EngineStats {
     pub connections: u64,
     /// Lanes with at least one subscriber now.
     pub lanes: u64,
-    /// Times that a lane was looked at, by an update or a flush. A silent lane is not.
+    /// Times that a lane was looked at, by an update, a flush or a heartbeat. A silent lane is not.
     pub lane_visits: u64,
     /// Subscriptions (connection × instrument) now.
     pub subscriptions: u64,

@@ -16,7 +16,7 @@ use super::ConnectionKey;
 use super::bucket::Bucket;
 use super::credit::Credit;
 use super::outbox::Outbox;
-use super::rate::{HEARTBEAT_WITHIN, RateClass};
+use super::rate::{HEARTBEAT_WITHIN, RateClass, RateClasses};
 use super::token::Told;
 use crate::access::Grant;
 use crate::batch::InstrumentId;
@@ -31,6 +31,8 @@ pub(super) struct Connection {
     pub(super) grant: Option<Arc<Grant>>,
     /// By instrument id. At most the smaller of the server's and the grant's limit.
     pub(super) subscriptions: Vec<Subscription>,
+    /// Rates of its subscriptions; some may be gone.
+    pub(super) classes: RateClasses,
     /// At most [`PATTERNS_MAX`].
     pub(super) patterns: Vec<PatternWant>,
     /// Rate of what named none, as asked for.
@@ -183,6 +185,7 @@ impl Connection {
             phase: Phase::Greeting { until },
             grant: grant.map(Arc::new),
             subscriptions: Vec::new(),
+            classes: RateClasses::default(),
             patterns: Vec::new(),
             rate: RateClass::granted(0, 0),
             heartbeat_ms: HEARTBEAT_WITHIN.as_millis() as u16,
@@ -297,6 +300,12 @@ impl Connection {
     pub(super) fn subscription(&mut self, instrument: InstrumentId) -> Option<&mut Subscription> {
         let index = self.find(instrument)?;
         self.subscriptions.get_mut(index)
+    }
+
+    /// Notes the rates that its subscriptions have now.
+    pub(super) fn note_classes(&mut self) {
+        self.classes = RateClasses::default();
+        self.subscriptions.iter().for_each(|subscription| self.classes.add(subscription.class));
     }
 
     pub(super) fn heartbeat(&self) -> Duration {

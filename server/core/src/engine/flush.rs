@@ -288,16 +288,16 @@ impl Engine {
         }
     }
 
-    /// Up to where everything has been given to the client, or superseded. Costs one visit per subscription. `None`: the book is not
-    /// complete, and a token would promise too much.
-    fn watermark(&self, slot: u32) -> Option<Told> {
+    /// Up to where everything has been given to the client, or superseded, as far as is known without a look at each of its lanes: what
+    /// the longest untold lane of its rates keeps for others holds it back too. `None`: the book is not complete, and a token would
+    /// promise too much.
+    ///
+    /// Costs one visit per rate, and one per thing in its outbox.
+    fn watermark(&mut self, slot: u32) -> Option<Told> {
         let connection = self.roster.get(slot).filter(|_| self.synced)?;
-        let lanes = connection.subscriptions.iter().filter_map(|subscription| {
-            let lane = self.book.get(subscription.instrument)?.lane(subscription.class)?;
-            self.lanes.get(lane).first_seq(subscription.trades())
-        });
+        let lanes = self.lanes.first_untold(connection.classes);
         let outbox = connection.outbox.as_deref().and_then(|outbox| outbox.first_seq());
-        Some(match lanes.chain(outbox).min().filter(|_| !planted(Fault::TokenAhead)) {
+        Some(match lanes.into_iter().chain(outbox).min().filter(|_| !planted(Fault::TokenAhead)) {
             Some(untold) => untold.checked_sub(1).min(self.position),
             None => self.position,
         })

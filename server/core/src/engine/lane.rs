@@ -10,7 +10,8 @@ use tickwire_proto::time::Moment;
 
 use super::events::Event;
 use super::pending::Pending;
-use super::rate::RateClass;
+use super::rate::{RateClass, RateClasses};
+use super::untold::Untold;
 use crate::batch::InstrumentId;
 
 /// All lanes of a shard, and when they speak.
@@ -22,6 +23,8 @@ pub(super) struct Lanes {
     timers: BinaryHeap<Reverse<(Moment, u32)>>,
     /// Lanes that speak with the next flush. At most one entry per lane.
     due: Vec<u32>,
+    /// Since which position they have news.
+    untold: Untold,
     /// Lanes with subscribers.
     pub(super) live: u64,
     /// Times that a lane was looked at.
@@ -50,6 +53,8 @@ pub(super) struct Lane {
     scheduled: Option<Moment>,
     /// The time that it was taken out for, until it speaks.
     summoned: Option<Moment>,
+    /// Its place in the list of lanes with news, while it has some.
+    ticket: Option<u32>,
 }
 
 /// One subscriber of a lane: its slot, and whether it wants trades, in four bytes.
@@ -86,6 +91,7 @@ impl Lanes {
             left: None,
             scheduled: None,
             summoned: None,
+            ticket: None,
         };
         if let Some(index) = self.free.pop() {
             self.slab[index as usize] = lane;
@@ -119,6 +125,7 @@ impl Lanes {
         if lane.trades_wanted == 0 {
             lane.trades.clear();
             lane.trades_lost = None;
+            lane.ticket = lane.ticket.filter(|_| !lane.pending.is_empty());
         }
         let closed = lane.subscribers.is_empty();
         if closed {
@@ -144,8 +151,17 @@ impl Lanes {
         &mut self.slab[index as usize]
     }
 
-    /// Makes sure that a lane with something to tell has a time.
-    pub(super) fn schedule(&mut self, now: Moment, index: u32) {
+    /// Makes sure that a lane with something to tell, `seq` at last, has a time and is listed.
+    pub(super) fn schedule(&mut self, now: Moment, index: u32, seq: u64) {
+        if self.slab[index as usize].ticket.is_none() {
+            let Self { slab, untold, live, visits, .. } = self;
+            let ticket = untold.push(slab[index as usize].class, index, seq, *live, holds(slab, visits));
+            slab[index as usize].ticket = Some(ticket);
+        }
+        self.time(now, index);
+    }
+
+    fn time(&mut self, now: Moment, index: u32) {
         let lane = &mut self.slab[index as usize];
         if lane.scheduled.is_some() {
             return;
@@ -180,10 +196,10 @@ impl Lanes {
                 self.free.push(index);
             } else if lane.has_news() {
                 // An event may have made it speak in the meantime: its interval began anew.
-                if lane.class.due(now, lane.left) <= now { out.push(index) } else { self.schedule(now, index) }
+                if lane.class.due(now, lane.left) <= now { out.push(index) } else { self.time(now, index) }
             }
         }
-        // `schedule` pushes into `timers` only here; the buffer goes back.
+        // `time` pushes into `timers` only here; the buffer goes back.
         if self.due.is_empty() {
             self.due = due;
         }
@@ -199,8 +215,16 @@ impl Lanes {
         self.timers.peek().map(|Reverse((due, _))| *due)
     }
 
+    /// A position that is not above any that a lane of these classes has not told yet. `None`: they have told everything.
+    ///
+    /// Costs one visit per class, and one per lane that has spoken since it was listed.
+    pub(super) fn first_untold(&mut self, classes: RateClasses) -> Option<u64> {
+        self.untold.first(classes, holds(&self.slab, &mut self.visits))
+    }
+
     /// Forgets what all lanes have to tell.
     pub(super) fn forget_all(&mut self) {
+        self.untold.clear();
         self.slab.iter_mut().for_each(Lane::forget);
     }
 }
@@ -241,10 +265,12 @@ impl Lane {
         self.forget_trades();
     }
 
+    /// Forgets the trades. The state has been taken before, so now nothing is untold.
     pub(super) fn forget_trades(&mut self) {
         self.trades.clear();
         self.trades_lost = None;
         self.ahead.clear();
+        self.ticket = None;
     }
 
     /// The trades that a subscriber gets: first and last position of those that found no room, and the place of the first that is kept.
@@ -264,14 +290,13 @@ impl Lane {
             None => self.ahead.push((slot, seq)),
         }
     }
+}
 
-    /// Position of the oldest thing it has not told.
-    pub(super) fn first_seq(&self, trades: bool) -> Option<u64> {
-        let oldest = self.trades_lost.map(|(first, _)| first).or_else(|| self.trades.first().map(|trade| trade.seq)).filter(|_| trades);
-        match (self.pending.first_seq, oldest) {
-            (Some(state), Some(trade)) => Some(state.min(trade)),
-            (state, trade) => state.or(trade),
-        }
+/// Whether a lane still holds a ticket. Counts as a look at it.
+fn holds<'a>(slab: &'a [Lane], visits: &'a mut u64) -> impl FnMut(u32, u32) -> bool + 'a {
+    |lane, ticket| {
+        *visits += 1;
+        slab[lane as usize].ticket == Some(ticket)
     }
 }
 
@@ -301,7 +326,7 @@ mod tests {
         for seq in 1..=12 {
             let changed = Image::default().apply(&quote);
             lanes.get_mut(lane).pending.add(Kind::Quote, &changed, None, seq);
-            lanes.schedule(now, lane);
+            lanes.schedule(now, lane, seq);
             let due = lanes.deadline().unwrap_or(now);
             dues.push(due.as_micros());
             // The poll of an operating system wakes up late, by up to a millisecond here.

@@ -144,7 +144,7 @@ impl Engine {
                 };
                 for lane in instrument.lanes().into_iter().filter(|lane| *lane != NO_LANE) {
                     self.lanes.get_mut(lane).pending.add(kind, &changed, last, update.seq);
-                    self.lanes.schedule(now, lane);
+                    self.lanes.schedule(now, lane, update.seq);
                 }
             }
             Nature::Trade => {
@@ -155,7 +155,7 @@ impl Engine {
                     if self.lanes.get(lane).wants_trades() {
                         let trade = shared.get_or_insert_with(|| Event::new(update, instrument.naming(), true));
                         self.lanes.get_mut(lane).keep_trade(trade);
-                        self.lanes.schedule(now, lane);
+                        self.lanes.schedule(now, lane, update.seq);
                     }
                 }
             }

@@ -56,6 +56,21 @@ impl RateClass {
     }
 }
 
+/// Some of the eight rates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RateClasses(u8);
+
+impl RateClasses {
+    pub(super) fn add(&mut self, class: RateClass) {
+        self.0 |= 1 << class.index();
+    }
+
+    /// Whether the class with this position is among them.
+    pub(super) const fn has(self, index: usize) -> bool {
+        self.0 >> index & 1 != 0
+    }
+}
+
 /// A busy lane is late by at most this part of its interval while it falls into step with the others, or because its flush came late.
 const BEAT_DRIFT: u64 = 8;
 

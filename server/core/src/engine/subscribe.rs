@@ -118,6 +118,9 @@ impl Engine {
         let Some(connection) = self.roster.get(slot) else { return };
         let ids: Vec<_> = connection.subscriptions.iter().map(|subscription| subscription.instrument).collect();
         self.reclass_these(now, slot, &ids);
+        if let Some(connection) = self.roster.get_mut(slot) {
+            connection.note_classes();
+        }
     }
 
     fn reclass_all_or(&mut self, now: Moment, slot: u32, plan: &Plan) {
@@ -319,7 +322,9 @@ impl Engine {
         let lane = instrument.lane(class).unwrap_or_else(|| self.lanes.open(id, class));
         instrument.set_lane(class, Some(lane));
         let position = self.lanes.join(lane, Subscriber::new(slot, trades), instrument.seq);
-        if let Some(subscription) = self.roster.get_mut(slot).and_then(|connection| connection.subscription(id)) {
+        let Some(connection) = self.roster.get_mut(slot) else { return };
+        connection.classes.add(class);
+        if let Some(subscription) = connection.subscription(id) {
             subscription.place(position, class, trades);
         }
     }
