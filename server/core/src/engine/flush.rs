@@ -140,7 +140,7 @@ impl Engine {
 
     /// Lists what waited in order: losses, events, infos, feeds. What the client's credit leaves no room for goes on waiting.
     pub(super) fn release(&mut self, now: Moment, slot: u32) {
-        let Self { roster, dispatch, book, feeds, stats, .. } = self;
+        let Self { roster, dispatch, book, feeds, position, stats, .. } = self;
         let Some(connection) = roster.get_mut(slot).filter(|connection| connection.is_live() && connection.blocked.is_none()) else {
             return;
         };
@@ -148,10 +148,7 @@ impl Engine {
             return;
         }
         if core::mem::take(&mut connection.feeds_due) {
-            for state in feeds.iter() {
-                let record = dispatch.store(|out| encode_feed(connection.encoding, state, out));
-                dispatch.push(slot, Part::Feed, record);
-            }
+            list_feeds(dispatch, slot, feeds, *position);
         }
         connection.forget_overflows(now);
         let Some(outbox) = connection.outbox.as_mut() else { return };
@@ -281,11 +278,7 @@ impl Engine {
 
     /// Lists the health of every feed.
     pub(super) fn list_feeds(&mut self, slot: u32) {
-        let encoding = self.dispatch.encoding(slot);
-        for state in &self.feeds {
-            let record = self.dispatch.store(|out| encode_feed(encoding, state, out));
-            self.dispatch.push(slot, Part::Feed, record);
-        }
+        list_feeds(&mut self.dispatch, slot, &mut self.feeds, self.position);
     }
 
     /// Up to where everything has been given to the client, or superseded, as far as is known without a look at each of its lanes: what
@@ -379,6 +372,16 @@ fn list(dispatch: &mut Dispatch, slot: u32, updates: &mut Vec<Record>) {
 
 fn slow_notice() -> Control {
     notice(v1::NoticeKind::Slow, "the link is slow: fewer records, each of them the newest")
+}
+
+/// Lists the health of every feed, and how far this node has come.
+fn list_feeds(dispatch: &mut Dispatch, slot: u32, feeds: &mut [v1::FeedState], position: Option<u64>) {
+    let encoding = dispatch.encoding(slot);
+    for state in feeds {
+        state.last_seq = position.unwrap_or(0);
+        let record = dispatch.store(|out| encode_feed(encoding, state, out));
+        dispatch.push(slot, Part::Feed, record);
+    }
 }
 
 fn notice(kind: v1::NoticeKind, text: &str) -> Control {

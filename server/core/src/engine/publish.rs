@@ -333,6 +333,7 @@ impl Engine {
 
     /// Every client is told the health of every feed.
     pub(super) fn tell_feed(&mut self, now: Moment, state: &v1::FeedState) {
+        let state = &v1::FeedState { last_seq: self.position.unwrap_or(0), ..state.clone() };
         match self.feeds.iter().position(|known| known.feed == state.feed) {
             Some(index) => self.feeds[index] = state.clone(),
             None if self.feeds.len() < FEEDS_MAX => self.feeds.push(state.clone()),

@@ -142,18 +142,18 @@ fn a_reset_gives_everyone_new_images_once_the_book_is_complete() {
             0 a: complete
             0 a: heartbeat log:13
             0 a: feed f RECOVERING
-            500 a: heartbeat - | feed f RECOVERING
-            500 b: welcome IMAGES heartbeat=5000 | feed f RECOVERING
+            500 a: heartbeat - | feed f RECOVERING at 2
+            500 b: welcome IMAGES heartbeat=5000 | feed f RECOVERING at 2
             500 b: pong 1
-            500 a: error RESUME_EXPIRED: the log was reset; images follow | feed f LIVE
+            500 a: error RESUME_EXPIRED: the log was reset; images follow | feed f LIVE at 2
             500 a: info stock.C | info stock.A | info stock.B | quote stock.C #2 bid=6 IMAGE | quote stock.A #1 bid=5 IMAGE | bar stock.B #2 0s@0 close=0 IMAGE | status stock.B #2 TRADING_PHASE_UNSPECIFIED IMAGE
-            500 b: ack stock.A@0 images=1 | feed f LIVE
+            500 b: ack stock.A@0 images=1 | feed f LIVE at 2
             500 b: info stock.A | quote stock.A #1 bid=5 IMAGE
             500 b: complete
-            500 b: heartbeat next:2 | feed f LIVE
+            500 b: heartbeat next:2 | feed f LIVE at 2
             500 a: quote stock.A #3 bid=7
             500 b: quote stock.A #3 bid=7
-            1000 a: heartbeat next:3 | feed f LIVE
+            1000 a: heartbeat next:3 | feed f LIVE at 3
         "#]],
     );
 }

@@ -194,14 +194,33 @@ fn silence_is_broken_by_heartbeats() {
             wait 1
             wait 1000",
         expect![[r#"
-            0 a: welcome FRESH heartbeat=1000 | feed f LIVE
+            0 a: welcome FRESH heartbeat=1000 | feed f LIVE at 1
             0 a: ack stock.A@0 images=1
             0 a: info stock.A | quote stock.A #1 bid=1 IMAGE
             0 a: complete
-            0 a: heartbeat log:1 | feed f LIVE
+            0 a: heartbeat log:1 | feed f LIVE at 1
             900 a: quote stock.A #2 bid=2
-            1900 a: heartbeat log:2 | feed f LIVE
-            2900 a: heartbeat log:2 | feed f LIVE
+            1900 a: heartbeat log:2 | feed f LIVE at 2
+            2900 a: heartbeat log:2 | feed f LIVE at 2
+        "#]],
+    );
+}
+
+#[test]
+fn feeds_say_how_far_the_node_has_come() {
+    check(
+        "
+            new stock.A; quote stock.A 3 bid=1; feed f LIVE
+            open a heartbeat=1000
+            wait 1000
+            quote stock.A 5 bid=2; position 9
+            feed f STALE
+            wait 1000",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=1000 | feed f LIVE at 3
+            1000 a: heartbeat log:3 | feed f LIVE at 3
+            1000 a: feed f STALE at 9
+            2000 a: heartbeat log:9 | feed f STALE at 9
         "#]],
     );
 }

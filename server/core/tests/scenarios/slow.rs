@@ -187,8 +187,8 @@ fn a_paused_client_gets_heartbeats_feeds_and_events_but_no_state() {
             0 a: heartbeat log:1
             0 a: ok conflate=0
             0 a: status stock.A #4 HALTED EVENT
-            0 a: feed f STALE
-            1000 a: heartbeat log:1 | feed f STALE
+            0 a: feed f STALE at 4
+            1000 a: heartbeat log:1 | feed f STALE at 5
             1000 a: ok conflate=0 | quote stock.A #5 last=4 high=4 low=2 merged=2
         "#]],
     );
@@ -256,8 +256,8 @@ fn feeds_and_infos_wait_in_order() {
             0 a: complete
             0 a: heartbeat log:1
             0 a: quote stock.A #2 bid=2
-            0 a: feed f STALE | quote stock.A #3 bid=3
-            0 a: info stock.A | feed f LIVE | quote stock.A #4 bid=40 IMAGE
+            0 a: feed f STALE at 2 | quote stock.A #3 bid=3
+            0 a: info stock.A | feed f LIVE at 4 | quote stock.A #4 bid=40 IMAGE
         "#]],
     );
 }

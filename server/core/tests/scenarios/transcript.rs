@@ -8,8 +8,10 @@ use tickwire_proto::v1::{self, ErrorCode, FeedHealth, NoticeKind, Resume, Tradin
 pub(crate) fn frame(frame: &v1::ServerFrame, name: impl Fn(u32) -> String) -> String {
     let infos = frame.infos.iter().map(|info| format!("info {}", info.symbol));
     let control = frame.control.iter().map(|control| self::control(control, &name));
-    let feeds =
-        frame.feeds.iter().map(|feed| format!("feed {} {}", feed.feed, FeedHealth::try_from(feed.health).map_or("?", |h| h.as_str_name())));
+    let feeds = frame.feeds.iter().map(|feed| {
+        let at = if feed.last_seq > 0 { format!(" at {}", feed.last_seq) } else { String::new() };
+        format!("feed {} {}{at}", feed.feed, FeedHealth::try_from(feed.health).map_or("?", |h| h.as_str_name()))
+    });
     let updates = frame.updates.iter().map(|update| self::update(update, &name));
     infos.chain(control).chain(feeds).chain(updates).collect::<Vec<_>>().join(" | ")
 }
