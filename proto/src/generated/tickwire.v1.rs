@@ -795,6 +795,9 @@ pub struct Error {
     pub retry: i32,
     #[prost(uint32, optional, tag = "5")]
     pub retry_after_ms: ::core::option::Option<u32>,
+    /// With RESUME_EXPIRED on a connection that goes on: the log from here on, as the next Welcome would name it.
+    #[prost(string, tag = "6")]
+    pub epoch: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TokenExpiring {

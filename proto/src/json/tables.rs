@@ -277,6 +277,7 @@ table!(v1::Error {
     3 "text" text: Always Text,
     4 "retry" retry: Always Enum<v1::Retry>,
     5 "retry_after_ms" retry_after_ms: Optional U32,
+    6 "epoch" epoch: Plain Text,
 });
 
 table!(v1::TokenExpiring {

@@ -185,9 +185,9 @@ impl Session {
         let wait = error.retry_after_ms.map(|ms| Duration::from_millis(u64::from(ms)));
         let again = retry_of(&error) != Retry::Never;
         if code == ErrorCode::ResumeExpired {
-            // The log was reset under us. Its new name is told by the next Welcome.
+            // The log was reset under us. A server that does not name the new one leaves that to the next Welcome.
             self.table.new_epoch();
-            self.epoch.clear();
+            self.epoch.clone_from(&error.epoch);
         }
         if code == ErrorCode::RateLimited || (again && error.request_id != 0) {
             self.pace.hold(now + wait.unwrap_or(REPEAT_WAIT));

@@ -88,6 +88,10 @@ impl Table {
         for row in self.rows.iter_mut().flatten() {
             let served = wanted.is_served(&row.instrument.symbol);
             row.set_served(served);
+            if !served && !wanted.holds(&row.instrument.symbol) {
+                // The server does not go on with it, whatever became of the token: when it comes again, events may be missing.
+                row.begin();
+            }
         }
     }
 
@@ -183,6 +187,8 @@ impl Table {
                 row.restart();
                 old = false;
             }
+            // The fields of an event are no state: without its image they stay incomplete for ever.
+            old &= row.is_whole(body);
             // Bars of several lengths share a guard, and their images may have positions of their own.
             old &= !matches!(body, Body::Bar(bar) if row.instrument.image.bars.iter().all(|held| held.length_s != bar.length_s));
         }
@@ -199,6 +205,10 @@ impl Table {
         if is_event {
             if !row.is_new_event(update.seq, is_single_trade) {
                 stats.repeated += 1;
+                // The state may have gone back behind it since: a state of the same message came again, or an image that was missing.
+                if !old && !is_single_trade && row.apply(update, self.connection, true) {
+                    self.mark(number, Record::KNOWN, stats, outputs);
+                }
                 return;
             }
             self.push_event(number, update, EventWay { is_single_trade, applies: !old }, stats, outputs);

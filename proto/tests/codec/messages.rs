@@ -200,8 +200,15 @@ pub(crate) fn control() -> impl Strategy<Value = v1::server_frame::Control> {
         any::<String>().prop_map(|token| Control::Heartbeat(v1::Heartbeat { token })),
         any::<(u32, u64, u64)>().prop_map(|(id, from, to)| Control::Gap(v1::Gap { id, from, to })),
         (named(), any::<String>()).prop_map(|(kind, text)| Control::Notice(v1::Notice { kind, text })),
-        (any::<u32>(), named(), any::<String>(), named(), any::<Option<u32>>()).prop_map(
-            |(request_id, code, text, retry, retry_after_ms)| Control::Error(v1::Error { request_id, code, text, retry, retry_after_ms })
+        (any::<u32>(), named(), any::<[String; 2]>(), named(), any::<Option<u32>>()).prop_map(
+            |(request_id, code, [text, epoch], retry, retry_after_ms)| Control::Error(v1::Error {
+                request_id,
+                code,
+                text,
+                retry,
+                retry_after_ms,
+                epoch
+            })
         ),
         any::<u32>().prop_map(|in_ms| Control::TokenExpiring(v1::TokenExpiring { in_ms })),
         (named(), any::<u32>(), any::<u32>()).prop_map(|(code, retry_after_ms, spread_ms)| Control::Goodbye(v1::Goodbye {

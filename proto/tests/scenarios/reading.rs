@@ -376,8 +376,31 @@ fn events_begin_with_the_first_image() {
             1.000 send subscribe AAPL
             1.000 Syncing (welcomed as n1-1)
             1.000 Live
-            1.000 read AAPL bid 9.00
+            1.000 read AAPL bid 9.00 HALTED (+1, - to -)
             1.000 read [OPEN] AAPL bid 9.00 OPEN
+        "#]],
+    );
+}
+
+#[test]
+fn a_message_that_comes_again_leaves_the_state_it_left_before() {
+    check(
+        "subscribe AAPL; live; image AAPL seq=9 phase=OPEN; delta AAPL seq=10 phase=PRE_OPEN; event AAPL seq=10 phase=HALTED; read 1;
+         cut; wait 1s; open; welcome resumed; ack; complete; delta AAPL seq=10 phase=PRE_OPEN; event AAPL seq=10 phase=HALTED; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read AAPL PRE_OPEN (+1, - to -)
+            0.000 read [HALTED] AAPL HALTED
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 ready #1
+            1.000 read AAPL HALTED (+1, - to -)
         "#]],
     );
 }
@@ -424,6 +447,31 @@ fn a_node_that_lags_behind_the_last_one_takes_nothing_back() {
             1.000 latest: AAPL bid 9.00
             1.000 ready #1
             1.000 latest: AAPL bid 10.00
+        "#]],
+    );
+}
+
+#[test]
+fn an_event_without_its_image_does_not_keep_the_image_of_a_lagging_node_out() {
+    check(
+        "subscribe AAPL; connect; open; welcome; ack; event AAPL seq=9 bid=9.00; cut; wait 1s; open; welcome; ack
+         image AAPL seq=7 bid=7.00 ask=7.10; complete; latest AAPL; event AAPL seq=9 bid=9.00; latest AAPL",
+        expect![[r#"
+            0.000 Connecting
+            0.000 open #0
+            0.000 send hello
+            0.000 send subscribe AAPL
+            0.000 Syncing (welcomed as n1-1)
+            0.000 ready #1
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 latest: AAPL bid 7.00 ask 7.10
+            1.000 latest: AAPL bid 9.00 ask 7.10
         "#]],
     );
 }

@@ -251,6 +251,7 @@ impl World {
             text: "no".into(),
             retry: code_of(words.0[0]).retry() as i32,
             retry_after_ms: words.get("after").map(|ms| ms.parse().expect("milliseconds")),
+            ..v1::Error::default()
         };
         self.control(Control::Error(error));
     }

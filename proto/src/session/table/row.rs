@@ -23,7 +23,9 @@ pub(in crate::session) struct Row {
     guards: [u64; KINDS],
     /// The connection that set each guard.
     told_by: [u64; KINDS],
-    /// The values are of an earlier log, until the first image of this one.
+    /// Whether the values of each kind rest on an image. An event may come before it, and then gives no more than its own fields.
+    whole: [bool; KINDS],
+    /// The values are of an earlier log, until the first record of this one.
     outdated: bool,
     /// The newest event that was given, and how many there were at its position. Single trades are counted apart: a server may send them
     /// behind a newer state.
@@ -50,6 +52,7 @@ impl Row {
             members,
             guards: [0; KINDS],
             told_by: [0; KINDS],
+            whole: [false; KINDS],
             outdated: false,
             given: Default::default(),
             told: Default::default(),
@@ -103,6 +106,11 @@ impl Row {
         seq < self.guards[kind_of(body)] && !planted(Fault::ClientAppliesOlder)
     }
 
+    /// Whether what is known of this kind of body rests on an image.
+    pub(super) fn is_whole(&self, body: &Body) -> bool {
+        self.whole[kind_of(body)]
+    }
+
     /// Whether what is known of this kind of body comes from this connection.
     pub(super) fn is_told_by(&self, body: &Body, connection: u64) -> bool {
         self.told_by[kind_of(body)] == connection
@@ -130,11 +138,10 @@ impl Row {
         let before = (may_repeat && self.touched > 0 && update.seq == self.guards[kind]).then(|| self.instrument.image.clone());
         self.guards[kind] = update.seq;
         self.told_by[kind] = connection;
+        self.whole[kind] |= update.flags & v1::UpdateFlag::Image as u32 != 0;
         self.touched = connection;
-        if may_repeat {
-            // The image of another kind may never come: this log may not know it.
-            self.drop_outdated();
-        }
+        // The image of another kind may never come: this log may not know it.
+        self.drop_outdated();
         let instrument = Arc::make_mut(&mut self.instrument);
         instrument.image.apply(update);
         if update.seq >= instrument.seq {
@@ -169,6 +176,7 @@ impl Row {
         }
         self.guards = [0; KINDS];
         self.told_by = [0; KINDS];
+        self.whole = [false; KINDS];
         self.outdated = true;
         self.given = Default::default();
         self.told = Default::default();

@@ -278,6 +278,7 @@ fn controls() -> Vec<(&'static str, Control)> {
         text: "ping.nonce: is not an integer".into(),
         retry: v1::Retry::Never as i32,
         retry_after_ms: None,
+        ..v1::Error::default()
     };
     let limited = v1::Error {
         request_id: 9,
@@ -285,6 +286,7 @@ fn controls() -> Vec<(&'static str, Control)> {
         text: "more than 10 commands per second".into(),
         retry: v1::Retry::Later as i32,
         retry_after_ms: Some(1_500),
+        ..v1::Error::default()
     };
     vec![
         ("welcome", Control::Welcome(welcome)),

@@ -84,7 +84,7 @@ pub(super) struct Rare {
     /// Commands that came before they could be answered: before Welcome all of them, then subscribes and unsubscribes until the book
     /// is complete. At most [`HELD_MAX`].
     pub(super) held: Vec<v1::ClientFrame>,
-    /// Position of the resume token, for the first Subscribe.
+    /// What the client had been told: by its resume token, for the first Subscribe, or when the node began to read the same log again.
     pub(super) resume: Option<Told>,
     /// When events did not fit lately. At most [`OVERFLOWS_MAX`].
     pub(super) overflows: Vec<Moment>,
@@ -267,7 +267,7 @@ impl Connection {
         self.rare.get_or_insert_default()
     }
 
-    /// Position of the resume token, once.
+    /// What the client had been told, once.
     pub(super) fn take_resume(&mut self) -> Option<Told> {
         self.rare.as_mut()?.resume.take()
     }

@@ -287,7 +287,8 @@ fn kind_of(control: &Control) -> FrameKind {
 
 /// An error for a client, with the retry rule of its code.
 pub(super) fn error(request_id: u32, code: v1::ErrorCode, text: &str, retry_after_ms: Option<u32>) -> Control {
-    Control::Error(v1::Error { request_id, code: code as i32, text: text.into(), retry: code.retry() as i32, retry_after_ms })
+    let retry = code.retry() as i32;
+    Control::Error(v1::Error { request_id, code: code as i32, text: text.into(), retry, retry_after_ms, ..v1::Error::default() })
 }
 
 const NONE: u32 = u32::MAX;

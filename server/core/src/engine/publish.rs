@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use tickwire_proto::image::{Changed, Kind, Kinds};
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
-use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, update::Body};
+use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, server_frame::Control, update::Body};
 use tickwire_proto::wire::{Encoding, encode_feed, encode_info, encode_update};
 
 use super::Engine;
 use super::book::{Instrument, NO_LANE, Nature};
-use super::dispatch::{Part, error};
+use super::connection::Subscription;
+use super::dispatch::Part;
 use super::events::Event;
 use super::outbox::Waiting;
 use super::pending::Pending;
@@ -21,12 +22,18 @@ use crate::batch::InstrumentId;
 impl Engine {
     /// A new life of the log, or the same log read again from a checkpoint.
     pub(super) fn reset(&mut self, now: Moment, epoch: &str) {
+        if self.epoch == epoch && self.synced {
+            self.remember_told();
+        }
         self.restarted |= self.synced;
         self.synced = false;
         if self.epoch != epoch {
-            // Clients hold images that no position of the new log can be compared with.
+            // Clients may hold images that no position of the new log can be compared with: of this connection, or of one before it in the
+            // log that their Welcome named.
+            let was_named = !self.epoch.is_empty();
             for (_, connection) in self.roster.iter_mut() {
-                connection.foreign |= connection.take_resume().is_some() || !connection.subscriptions.is_empty();
+                let resumes = connection.take_resume().is_some();
+                connection.foreign |= resumes || !connection.subscriptions.is_empty() || (was_named && connection.is_live());
             }
         }
         self.epoch = epoch.to_string();
@@ -36,6 +43,23 @@ impl Engine {
         self.ring.clear();
         for slot in self.roster.slots() {
             self.welcome_awaiting(now, slot);
+        }
+    }
+
+    /// Notes up to where subscribers know the events: those that come to light while the same log is read again are told afterwards.
+    /// Single trades that lanes keep are lost.
+    fn remember_told(&mut self) {
+        let Self { roster, book, lanes, position, .. } = self;
+        for (slot, connection) in roster.iter_mut().filter(|(_, connection)| !connection.subscriptions.is_empty()) {
+            connection.rare().resume = Some(*position);
+            for index in 0..connection.subscriptions.len() {
+                let Subscription { instrument, class, .. } = connection.subscriptions[index];
+                let lane = book.get(instrument).and_then(|instrument| instrument.lane(class));
+                let Some(lane) = lane.filter(|_| connection.subscriptions[index].trades()) else { continue };
+                if let Some((first, last)) = lanes.get(lane).untold_trades(slot) {
+                    connection.outbox().lose(instrument, first, last);
+                }
+            }
         }
     }
 
@@ -51,14 +75,14 @@ impl Engine {
         }
         for slot in self.roster.slots() {
             if restarted {
-                self.start_over(slot);
+                self.start_over(now, slot);
             }
             self.tell_foreign(slot);
             self.answer_held(now, slot);
         }
     }
 
-    fn start_over(&mut self, slot: u32) {
+    fn start_over(&mut self, now: Moment, slot: u32) {
         let Some(connection) = self.roster.get_mut(slot).filter(|connection| !connection.subscriptions.is_empty()) else { return };
         if planted(Fault::UntoldReset) {
             return;
@@ -70,15 +94,24 @@ impl Engine {
                 connection.outbox().mark(subscription.instrument, &Pending::replaced(instrument, 0));
             }
         }
+        let ids: Vec<InstrumentId> = subscriptions.iter().map(|subscription| subscription.instrument).collect();
         connection.subscriptions = subscriptions;
+        let told = connection.take_resume().filter(|_| !connection.foreign);
         self.dispatch.set_open(slot, false);
         self.dispatch.touch(slot);
+        if let Some(told) = told {
+            self.replay(now, slot, told, &ids);
+        }
     }
 
     /// The client drops its positions: what follows may be numbered lower than what it holds.
     fn tell_foreign(&mut self, slot: u32) {
         if self.roster.get_mut(slot).is_some_and(|connection| core::mem::take(&mut connection.foreign)) {
-            self.tell(slot, error(0, ErrorCode::ResumeExpired, "the log was reset; images follow", None));
+            let code = ErrorCode::ResumeExpired;
+            let text = "the log was reset; images follow".into();
+            let epoch = self.epoch.clone();
+            let error = v1::Error { code: code as i32, text, retry: code.retry() as i32, epoch, ..v1::Error::default() };
+            self.tell(slot, Control::Error(error));
         }
     }
 

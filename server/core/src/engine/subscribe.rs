@@ -274,7 +274,7 @@ impl Engine {
     }
 
     /// Says which events after `told` are missing, then gives the others again.
-    fn replay(&mut self, now: Moment, slot: u32, told: Told, fresh: &[InstrumentId]) {
+    pub(super) fn replay(&mut self, now: Moment, slot: u32, told: Told, fresh: &[InstrumentId]) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
         let missing = self.ring.missing_after(told);
         for id in fresh {

@@ -185,6 +185,53 @@ fn reading_the_same_log_again_keeps_the_tokens_alive() {
 }
 
 #[test]
+fn reading_the_same_log_again_under_connections_loses_no_event() {
+    check(
+        "
+            new stock.A; new stock.B; quote stock.A 11 bid=1; status stock.A 12 HALTED; quote stock.B 13 bid=1; status stock.B 14 OPEN
+            open a; sub a stock.*@0
+            reset log
+            quote stock.A 12 bid=1 image; status stock.A 12 HALTED image; events stock.A event=12; position 13
+            status stock.B 14 OPEN; status stock.A 15 OPEN; quote stock.A 16 bid=2; status stock.B 17 CLOSED
+            synced",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: ack stock.*@0x2 images=4
+            0 a: info stock.A | info stock.B | quote stock.A #12 bid=1 IMAGE | status stock.A #12 HALTED IMAGE | quote stock.B #14 bid=1 IMAGE | status stock.B #14 OPEN IMAGE
+            0 a: complete
+            0 a: heartbeat log:14
+            0 a: info stock.A | status stock.A #15 OPEN EVENT
+            0 a: info stock.B | status stock.B #17 CLOSED EVENT | quote stock.A #16 bid=2 IMAGE | status stock.A #16 OPEN IMAGE | quote stock.B #17 IMAGE | status stock.B #17 CLOSED IMAGE
+        "#]],
+    );
+}
+
+#[test]
+fn reading_the_same_log_again_tells_what_a_checkpoint_does_not_say() {
+    check(
+        "
+            new stock.A; new stock.B; quote stock.A 11 bid=1; quote stock.B 11 bid=1
+            open a; sub a stock.A@0 stock.B@5000+trades; quote stock.B 12 bid=2
+            trade stock.B 13 price=5
+            reset log
+            quote stock.A 16 bid=1 image; status stock.A 16 HALTED image; events stock.A event=15
+            quote stock.B 16 bid=3 image; events stock.B trade=14
+            position 20
+            status stock.A 21 OPEN
+            synced",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: ack stock.A@0 stock.B@5000 images=2
+            0 a: info stock.A | info stock.B | quote stock.A #11 bid=1 IMAGE | quote stock.B #12 bid=2 IMAGE
+            0 a: complete
+            0 a: heartbeat log:12
+            0 a: info stock.A | gap stock.A 13..17
+            0 a: info stock.B | gap stock.B 12..15 | status stock.A #21 OPEN EVENT | quote stock.A #21 bid=1 IMAGE | status stock.A #21 OPEN IMAGE | quote stock.B #16 bid=3 IMAGE
+        "#]],
+    );
+}
+
+#[test]
 fn an_image_of_a_checkpoint_may_stand_for_an_event() {
     check(
         "
@@ -366,4 +413,23 @@ fn the_engine_writes_such_a_checkpoint() {
     let kept: Vec<_> = world.engine.checkpoint().into_iter().map(|kept| kept.events).collect();
     let positions = |event_seq, trade_seq| Some(tickwire_proto::v1::EventPositions { event_seq, trade_seq });
     assert_eq!(kept, [positions(Some(4), Some(5)), positions(None, None)]);
+}
+
+#[test]
+fn whoever_was_welcomed_to_a_log_is_told_that_another_one_goes_on() {
+    check(
+        "
+            new stock.A; quote stock.A 9 bid=1
+            reset log
+            open a; sub a stock.A@0
+            reset next; quote stock.A 3 bid=2; synced",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: error RESUME_EXPIRED: the log was reset; images follow
+            0 a: ack stock.A@0 images=1
+            0 a: info stock.A | quote stock.A #3 bid=2 IMAGE
+            0 a: complete
+            0 a: heartbeat next:3
+        "#]],
+    );
 }
