@@ -3,6 +3,7 @@
 
 mod crash;
 mod dead;
+mod holes;
 mod house;
 mod mapped;
 mod oracle;

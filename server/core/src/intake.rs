@@ -25,6 +25,7 @@ mod clock;
 mod decode;
 mod instrument;
 mod mapping;
+mod publishers;
 mod receipt;
 mod said;
 mod scales;
@@ -34,10 +35,12 @@ mod tests;
 use clock::LogClock;
 use decode::Decoded;
 use instrument::Instrument;
+use publishers::Publishers;
 use said::Said;
 use scales::{Rescale, Scales};
 
 pub use mapping::{Mapping, MappingError, MappingSpec, TimeUnit};
+pub use publishers::Hole;
 pub use receipt::{Cause, Poison, Receipt};
 
 /// One message of the log, as the feed source received it.
@@ -85,6 +88,7 @@ pub struct Intake {
     /// In the order of first appearance: id = index + 1. Bounded by `instruments_max`; ids are never given back.
     instruments: Vec<Instrument>,
     clock: LogClock,
+    publishers: Publishers,
 }
 
 /// What all updates of one message share.
@@ -107,7 +111,7 @@ enum Named {
 impl Intake {
     /// Knows no instrument yet.
     pub fn new(config: IntakeConfig) -> Self {
-        Self { config, names: HashMap::new(), instruments: Vec::new(), clock: LogClock::default() }
+        Self { config, names: HashMap::new(), instruments: Vec::new(), clock: LogClock::default(), publishers: Publishers::default() }
     }
 
     /// Takes one message: appends what it says to `batch` (at least a `Position`), and returns the rest.
@@ -149,6 +153,7 @@ impl Intake {
     pub fn reset(&mut self, epoch: &str, batch: &mut Batch) {
         self.instruments.iter_mut().for_each(Instrument::forget);
         self.clock = LogClock::default();
+        self.publishers.forget();
         batch.entries.push(Entry::Reset { epoch: epoch.to_string() });
     }
 
@@ -184,6 +189,7 @@ impl Intake {
     /// Takes everything but the updates.
     fn read_head(&mut self, decoded: &Decoded, envelope: &mut Envelope<'_>, batch: &mut Batch, receipt: &mut Receipt) {
         let head = decoded.head();
+        receipt.hole = self.publishers.note(&head.publisher, head.publisher_seq);
         if matches!(decoded, Decoded::Mapped(_)) {
             // A mapping takes what it asks for; other messages under the same routing key are no fault.
             receipt.unmapped = decoded.updates_len() == 0 && receipt.poison.is_empty();

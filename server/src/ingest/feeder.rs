@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tickwire_core::health::Monitor;
-use tickwire_core::intake::{Cause, Intake, IntakeConfig, Message, Poison, Receipt};
+use tickwire_core::intake::{Cause, Hole, Intake, IntakeConfig, Message, Poison, Receipt};
 use tickwire_core::{Batch, Entry, InstrumentId, checkpoint};
 use tickwire_proto::Moment;
 use tickwire_proto::v1::CheckpointInstrument;
@@ -128,6 +128,10 @@ impl Feeder {
         self.metrics.feed_updates.inc_by(u64::from(receipt.accepted));
         self.metrics.feed_unmapped.inc_by(u64::from(receipt.unmapped));
         self.listen(message.seq, &receipt);
+        if let Some(hole) = &receipt.hole {
+            self.metrics.publisher_holes(receipt.feed.as_deref().unwrap_or_default()).inc();
+            self.complaints.complain_of_hole(self.clock.now(), message, hole);
+        }
         for poison in &receipt.poison {
             self.metrics.poison(poison.cause).inc();
         }
@@ -179,28 +183,47 @@ impl Feeder {
     }
 }
 
-/// Says what was refused: one line per cause and interval.
+/// Says what was refused, and what was lost before the log: one line per subject and interval.
 #[derive(Debug, Default)]
 struct Complaints {
-    /// When a cause was last complained about, and how often it occurred since. One entry per cause at most.
-    heard: HashMap<Cause, (Moment, u64)>,
+    /// When a subject was last complained about, and how often it occurred since. One entry per subject at most.
+    heard: HashMap<Subject, (Moment, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Refused(Cause),
+    Hole,
 }
 
 impl Complaints {
     fn complain(&mut self, now: Moment, message: &LogMessage, poison: &Poison) {
-        if let Some((since, more)) = self.heard.get_mut(&poison.cause)
+        let Some(more) = self.turn(now, Subject::Refused(poison.cause)) else { return };
+        let (cause, detail) = (poison.cause.name(), poison.detail.as_str());
+        warn!(cause, detail, routing_key = ?message.routing_key, seq = message.seq, more_before = more, "refused a feed message");
+    }
+
+    fn complain_of_hole(&mut self, now: Moment, message: &LogMessage, hole: &Hole) {
+        let Some(more) = self.turn(now, Subject::Hole) else { return };
+        let Hole { publisher, after, before, count } = hole;
+        let missing = before - after - 1;
+        let (key, seq) = (&message.routing_key, message.seq);
+        warn!(?publisher, missing, after, before, count, routing_key = ?key, seq, more_before = more, "a publisher's messages are missing");
+    }
+
+    /// How many complaints about a subject were held back before this one; `None`: this one is held back as well.
+    fn turn(&mut self, now: Moment, subject: Subject) -> Option<u64> {
+        if let Some((since, more)) = self.heard.get_mut(&subject)
             && now.since(*since) < COMPLAINT_INTERVAL
         {
             *more += 1;
-            return;
+            return None;
         }
-        let more = self.heard.insert(poison.cause, (now, 0)).map_or(0, |(_, more)| more);
-        let (cause, detail) = (poison.cause.name(), poison.detail.as_str());
-        warn!(cause, detail, routing_key = ?message.routing_key, seq = message.seq, more_before = more, "refused a feed message");
+        Some(self.heard.insert(subject, (now, 0)).map_or(0, |(_, more)| more))
     }
 }
 
 /// Between two looks at the health of feeds that have no deadline.
 const HEALTH_IDLE: Duration = Duration::from_secs(1);
-/// Between two log lines about the same cause of poison. What comes between is counted in the next line.
+/// Between two log lines about the same subject. What comes between is counted in the next line.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);

@@ -17,6 +17,8 @@ pub struct Metrics {
     pub feed_unmapped: Counter,
     /// Messages or single updates refused, by cause.
     pub feed_poison: Family<CauseLabel, Counter>,
+    /// Holes in the numbers of publishers, by feed of the message after the hole.
+    pub feed_publisher_holes: Family<FeedLabel, Counter>,
     /// Connections to the broker that failed or ended.
     pub broker_failures: Counter,
     /// Times that the log was found to be another one.
@@ -31,6 +33,9 @@ pub struct Metrics {
     pub dead_letters_dropped: Counter,
 }
 
+/// Labels of [`Metrics::feed_publisher_holes`]: a feed's name, empty for symbols of no feed.
+pub type FeedLabel = [(&'static str, String); 1];
+
 /// Labels of [`Metrics::feed_poison`]: a cause's name.
 pub type CauseLabel = [(&'static str, &'static str); 1];
 
@@ -38,6 +43,11 @@ impl Metrics {
     /// The counter of one cause of poison.
     pub fn poison(&self, cause: Cause) -> impl std::ops::Deref<Target = Counter> + '_ {
         self.feed_poison.get_or_create(&[("cause", cause.name())])
+    }
+
+    /// The counter of holes in the numbers of one feed's publishers.
+    pub fn publisher_holes(&self, feed: &str) -> impl std::ops::Deref<Target = Counter> + '_ {
+        self.feed_publisher_holes.get_or_create(&[("feed", feed.to_owned())])
     }
 
     /// Everything in OpenMetrics text. `shards`: what each shard counted.
@@ -61,6 +71,7 @@ impl Metrics {
         registry.register("feed_updates", "Updates accepted from them", self.feed_updates.clone());
         registry.register("feed_unmapped", "Messages from which no mapping took anything", self.feed_unmapped.clone());
         registry.register("feed_poison", "Messages or single updates refused", self.feed_poison.clone());
+        registry.register("feed_publisher_holes", "Holes in the numbers of publishers", self.feed_publisher_holes.clone());
         registry.register("broker_failures", "Connections to the broker that failed or ended", self.broker_failures.clone());
         registry.register("log_resets", "Times that the log was found to be another one", self.log_resets.clone());
         registry.register("log_truncations", "Times that the log no longer had what came after our place", self.log_truncations.clone());

@@ -8,6 +8,8 @@ use core::fmt;
 use thiserror::Error;
 use tickwire_proto::v1;
 
+use super::Hole;
+
 /// What one message had to say, beyond the entries that it appended to the batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Receipt {
@@ -21,6 +23,8 @@ pub struct Receipt {
     pub accepted: u32,
     /// Whether mappings read the message and none of them took anything from it.
     pub unmapped: bool,
+    /// What its publisher sent before it and the log does not have.
+    pub hole: Option<Hole>,
     /// What was refused. Valid updates beside a bad one are kept.
     pub poison: Vec<Poison>,
 }

@@ -140,6 +140,24 @@ fn a_sign_of_life_makes_no_instrument() {
 }
 
 #[test]
+fn a_hole_in_the_numbers_of_a_publisher_is_found_in_either_encoding() {
+    let mut story = Story::new();
+    let json = |number: u64| format!(r#"{{"publisher":"p","publisher_seq":"{number}","quote":{{"bid":1}}}}"#);
+    assert_eq!(story.json("stock.A", &json(4)).hole, None, "the log may begin anywhere");
+    // Whatever else is wrong with a message, its number came.
+    let numbered = |publisher_seq| v1::FeedMessage { publisher: "p".into(), publisher_seq, ..message([quote("stock..B", 1)]) };
+    let receipt = story.protobuf("stock.A", numbered(5));
+    assert_eq!((receipt.hole, receipt.poison.len()), (None, 1));
+    let receipt = story.json("crypto.A", &json(8));
+    assert_eq!(receipt.hole, Some(Hole { publisher: "p".into(), after: 5, before: 8, count: 1 }));
+    assert_eq!(receipt.accepted, 1, "what comes after a hole is taken");
+    assert_eq!(story.json("stock.A", &json(1)).hole, None, "the publisher started anew");
+    assert_eq!(story.protobuf("stock.A", numbered(3)).hole.map(|hole| (hole.after, hole.before, hole.count)), Some((1, 3, 2)));
+    story.intake.reset("2", &mut story.batch);
+    assert_eq!(story.json("stock.A", &json(9)).hole, None, "another log");
+}
+
+#[test]
 fn a_receipt_names_the_time_of_the_newest_update() {
     let updates = r#"[{"ts_event_us":"50","quote":{"bid":1}},{"ts_event_us":"40","trade":{"price":1,"quantity":1}},{"quote":{"ask":1}}]"#;
     let (receipt, batch) = take_json("stock.A", &format!(r#"{{"ts_publish_us":"60","updates":{updates}}}"#));
