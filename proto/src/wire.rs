@@ -1,8 +1,8 @@
 //! The two encodings of the session, and how frames are spliced from records that were encoded once.
 //!
 //! A protobuf message is the concatenation of its fields, and a JSON array the concatenation of its elements: a frame is a header
-//! followed by shared, already encoded records. [`encode_update`], [`encode_info`] and [`encode_feed`] make such records;
-//! [`FrameWriter`] splices them.
+//! followed by shared, already encoded records. [`encode_update`], [`encode_quote`], [`encode_info`] and [`encode_feed`] make such
+//! records; [`FrameWriter`] splices them.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -12,9 +12,11 @@ use prost::encoding::message;
 use thiserror::Error;
 
 mod frame;
+mod line;
 mod record;
 
 pub use frame::FrameWriter;
+pub use record::{QuoteRecord, encode_quote};
 
 use crate::decimal::Scale;
 use crate::json::{self, Info, JsonError, Kind, Nested, OUTCOME_FIELDS, Writer};
@@ -46,10 +48,10 @@ pub struct Naming<'a> {
 /// Allocates nothing but what `out` lacks. In JSON a field that is both set and cleared counts as set, and numbers in `clear` that are no
 /// field of the body are left out.
 pub fn encode_update(encoding: Encoding, update: &v1::Update, naming: Naming<'_>, out: &mut Vec<u8>) {
-    out.reserve(RECORD_BYTES_USUAL);
     match encoding {
         Encoding::Protobuf => record::write(update, out),
         Encoding::Json => {
+            out.reserve(RECORD_BYTES_USUAL);
             let mut writer = Writer::new(out);
             writer.price = naming.price_scale;
             writer.quantity = if planted(Fault::WrongQuantityScale) { naming.price_scale } else { naming.quantity_scale };

@@ -123,6 +123,11 @@ impl Changed {
         self.images.has(kind)
     }
 
+    /// The touched fields of the quote (bit n is field number n), if it was touched as a delta and nothing else was.
+    pub fn quote_fields(&self) -> Option<u32> {
+        (self.quote != 0 && *self == Self { quote: self.quote, ..Self::NOTHING }).then_some(self.quote)
+    }
+
     /// Adds what `later` touched.
     pub fn merge(&mut self, later: &Self) {
         self.quote |= later.quote;

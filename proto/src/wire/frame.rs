@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Encoding, record, tag};
+use super::line::Line;
+use super::{Encoding, tag};
 use crate::json::{Choice, Writer};
 use crate::v1;
 
@@ -29,8 +30,10 @@ impl<'a> FrameWriter<'a> {
     pub fn begin(out: &'a mut Vec<u8>, encoding: Encoding, cseq: u64, ts_send_us: u64) -> Self {
         match encoding {
             Encoding::Protobuf => {
-                record::number::<{ tag::CSEQ }>(cseq, out);
-                record::fixed::<{ tag::TS_SEND_US }>(ts_send_us, out);
+                let mut line = Line::<HEAD_BYTES_MAX>::default();
+                line.number::<{ tag::CSEQ }>(cseq);
+                line.fixed::<{ tag::TS_SEND_US }>(ts_send_us);
+                out.extend_from_slice(line.bytes());
             }
             Encoding::Json => {
                 let mut writer = Writer::new(out);
@@ -107,3 +110,6 @@ impl Part {
         matches!(self, Self::Infos | Self::Feeds | Self::Updates)
     }
 }
+
+/// Bytes of the head of a frame: two keys, and a number of ten and one of eight bytes.
+const HEAD_BYTES_MAX: usize = 2 + 10 + 8 + Line::<0>::SPARE;

@@ -341,14 +341,22 @@ impl Connection {
         if self.closing.is_some() {
             return None;
         }
-        let flow = match (self.phase, self.blocked) {
+        let mut earliest = match (self.phase, self.blocked) {
             (_, Some(_)) => None,
             (Phase::Greeting { until } | Phase::Awaiting { until }, None) => Some(until),
             (Phase::Live, None) => Some((self.last_written + self.heartbeat()).min(self.last_heartbeat + HEARTBEAT_WITHIN)),
         };
-        let expiry = self.expiry.as_deref().map(|expiry| expiry.warn_at.map_or(expiry.at, |warn| warn.min(expiry.at)));
-        let well = self.well.map(|since| since + SLOW_CLEARED_AFTER);
-        [flow, self.stalled_at(stalled_max), expiry, well, self.slow_at()].into_iter().flatten().min()
+        // One by one: this runs after every write, and usually there is nothing but the heartbeat.
+        let mut consider = |at: Option<Moment>| {
+            if let Some(at) = at {
+                earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+            }
+        };
+        consider(self.stalled_at(stalled_max));
+        consider(self.expiry.as_deref().map(|expiry| expiry.warn_at.map_or(expiry.at, |warn| warn.min(expiry.at))));
+        consider(self.well.map(|since| since + SLOW_CLEARED_AFTER));
+        consider(self.slow_at());
+        earliest
     }
 }
 

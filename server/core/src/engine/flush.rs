@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
-use tickwire_proto::wire::{encode_feed, encode_update};
+use tickwire_proto::wire::encode_feed;
 
 use super::connection::{Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
 use super::credit::{Credit, Report};
@@ -246,14 +246,9 @@ impl Engine {
                 }
                 lane.is_ahead(slot, instrument.seq.unwrap_or(0));
             }
-            scratch.records.clear();
-            pending.records(instrument, &mut scratch.records);
-            for record in &scratch.records {
-                let range = dispatch.store(|out| encode_update(connection.encoding, record, instrument.naming(), out));
-                bytes += range.end - range.start;
-                stats.updates_conflated += u64::from(record.merged);
-                updates.push(range);
-            }
+            let start = updates.len();
+            stats.updates_conflated += pending.encode(connection.encoding, instrument, dispatch, &mut scratch.records, &mut updates);
+            bytes += updates[start..].iter().map(|record| record.end - record.start).sum::<u32>();
         }
         list(dispatch, slot, &mut updates);
         scratch.encoded[0] = updates;

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 use tickwire_proto::image::{Changed, Kind};
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::v1::{self, UpdateFlag, update::Body};
+use tickwire_proto::wire::{Encoding, QuoteRecord, encode_quote, encode_update};
 
 use super::book::Instrument;
+use super::dispatch::{Dispatch, Record};
 
 /// Changes since the last record, of a fixed size whatever their number.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +64,52 @@ impl Pending {
         self.changed.is_empty()
     }
 
+    /// Encodes the records that tell it, with the newest values, and appends them to `listed`. Returns how many inputs they merged.
+    pub(super) fn encode(
+        &self,
+        encoding: Encoding,
+        instrument: &Instrument,
+        dispatch: &mut Dispatch,
+        scratch: &mut Vec<v1::Update>,
+        listed: &mut Vec<Record>,
+    ) -> u64 {
+        if encoding == Encoding::Protobuf {
+            let mut merged = None;
+            let record = dispatch.store(|out| merged = self.encode_quote(instrument, out));
+            if let Some(merged) = merged {
+                listed.push(record);
+                return merged.into();
+            }
+        }
+        scratch.clear();
+        self.records(instrument, scratch);
+        for record in &*scratch {
+            listed.push(dispatch.store(|out| encode_update(encoding, record, instrument.naming(), out)));
+        }
+        scratch.iter().map(|record| u64::from(record.merged)).sum()
+    }
+
+    /// The usual record, a changed quote and nothing else, from the book into `out`, without an update in between. Returns how many inputs
+    /// it merged; `None`, and nothing in `out`, if that does not tell all of it.
+    fn encode_quote(&self, instrument: &Instrument, out: &mut Vec<u8>) -> Option<u32> {
+        let fields = self.changed.quote_fields()?;
+        let state = instrument.image.quote.as_ref()?;
+        let merged = self.inputs[Kind::Quote.index()].saturating_sub(1);
+        let interval = self.interval(state.last.filter(|_| fields & LAST != 0), merged);
+        let record = QuoteRecord {
+            id: instrument.info.id,
+            seq: instrument.seq.unwrap_or(0),
+            ts_event_us: instrument.ts_us[Kind::Quote.index()],
+            merged,
+            flags: if merged > 0 { UpdateFlag::Conflated as u32 } else { 0 },
+            state,
+            fields,
+            interval_high: interval.map(|(_, high)| high),
+            interval_low: interval.map(|(low, _)| low),
+        };
+        encode_quote(&record, out).then_some(merged)
+    }
+
     /// Appends the records that tell it, with the newest values.
     pub(super) fn records(&self, instrument: &Instrument, records: &mut Vec<v1::Update>) {
         let start = records.len();
@@ -84,15 +132,21 @@ impl Pending {
             if record.merged > 0 {
                 record.flags |= UpdateFlag::Conflated as u32;
             }
-            if let (Some(Body::Quote(quote)), Some((low, high))) = (&mut record.body, self.extremes) {
-                // The book may be ahead of the inputs: then `last` is not theirs, and also a single input is told by its extremes.
-                let (low, high) = quote.last.map_or((low, high), |last| (low.min(last), high.max(last)));
-                if record.merged > 0 || low != high || quote.last != Some(low) {
+            if let Some(Body::Quote(quote)) = &mut record.body {
+                if let Some((low, high)) = self.interval(quote.last, record.merged) {
                     quote.interval_low = Some(low);
                     quote.interval_high = Some(high);
                 }
             }
         }
+    }
+
+    /// Lowest and highest `last`, if they say more than the record that has this `last`.
+    fn interval(&self, last: Option<i64>, merged: u32) -> Option<(i64, i64)> {
+        let (low, high) = self.extremes?;
+        // The book may be ahead of the inputs: then `last` is not theirs, and also a single input is told by its extremes.
+        let (low, high) = last.map_or((low, high), |last| (low.min(last), high.max(last)));
+        (merged > 0 || low != high || last != Some(low)).then_some((low, high))
     }
 
     fn widen(&mut self, other: Option<(i64, i64)>) {
@@ -110,3 +164,6 @@ impl Pending {
         };
     }
 }
+
+/// The bit of the field `last` of a quote.
+const LAST: u32 = 1 << 5;

@@ -259,9 +259,7 @@ impl Engine {
         let lane = lanes.get_mut(lane);
         let Some(instrument) = book.get(lane.instrument).filter(|_| lane.has_news()) else { return };
         let pending = lane.speak(now);
-        scratch.records.clear();
-        pending.records(instrument, &mut scratch.records);
-        let merged: u64 = scratch.records.iter().map(|record| u64::from(record.merged)).sum();
+        let mut merged = 0;
         let mut encoded = [false; 2];
         for subscriber in &lane.subscribers {
             let slot = subscriber.slot();
@@ -282,10 +280,7 @@ impl Engine {
             if !core::mem::replace(&mut encoded[index], true) {
                 scratch.encoded[index].clear();
                 scratch.trades[index].clear();
-                for record in &scratch.records {
-                    let record = dispatch.store(|out| encode_update(encoding, record, instrument.naming(), out));
-                    scratch.encoded[index].push(record);
-                }
+                merged = pending.encode(encoding, instrument, dispatch, &mut scratch.records, &mut scratch.encoded[index]);
                 for trade in &lane.trades {
                     let record = dispatch.store(|out| out.extend_from_slice(trade.record(encoding)));
                     scratch.trades[index].push(record);
