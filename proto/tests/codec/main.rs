@@ -6,4 +6,5 @@ mod feeds;
 mod frames;
 mod messages;
 mod properties;
+mod splicing;
 mod vectors;

@@ -4,36 +4,12 @@ use proptest::prelude::*;
 use prost::Message;
 use tickwire_proto::json::FeedJson;
 use tickwire_proto::v1;
-use tickwire_proto::wire::{self, Encoding, FrameWriter, Naming};
+use tickwire_proto::wire::{self, Encoding, Naming};
 
 use crate::messages;
+use crate::splicing::spliced;
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Protobuf, Encoding::Json];
-
-/// The frame as the server writes it: records first, then spliced.
-pub(crate) fn spliced(encoding: Encoding, frame: &v1::ServerFrame, name: &dyn Fn(u32) -> Naming<'static>) -> Vec<u8> {
-    let record = |encode: &dyn Fn(&mut Vec<u8>)| {
-        let mut record = Vec::new();
-        encode(&mut record);
-        record
-    };
-    let mut out = Vec::new();
-    let mut writer = FrameWriter::begin(&mut out, encoding, frame.cseq, frame.ts_send_us);
-    for info in &frame.infos {
-        writer.info(&record(&|out| wire::encode_info(encoding, info, out)));
-    }
-    if let Some(control) = &frame.control {
-        writer.control(control);
-    }
-    for state in &frame.feeds {
-        writer.feed(&record(&|out| wire::encode_feed(encoding, state, out)));
-    }
-    for update in &frame.updates {
-        writer.update(&record(&|out| wire::encode_update(encoding, update, name(update.id), out)));
-    }
-    writer.finish();
-    out
-}
 
 fn name(id: u32) -> Naming<'static> {
     let (price_scale, quantity_scale) = messages::scales(id);

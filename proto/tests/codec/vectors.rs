@@ -9,7 +9,7 @@ use tickwire_proto::json::FeedJson;
 use tickwire_proto::wire::{self, Encoding, Naming};
 use tickwire_proto::{Scale, v1};
 
-use crate::properties::spliced;
+use crate::splicing::spliced;
 
 /// Instruments that the frames speak of: id, symbol, price scale, quantity scale.
 const INSTRUMENTS: [(u32, &str, u32, u32); 4] =

@@ -3,34 +3,16 @@
 use proptest::prelude::*;
 use tickwire_proto::image::Image;
 use tickwire_proto::v1;
-use tickwire_proto::wire::{self, Encoding, FrameWriter, Naming};
+use tickwire_proto::wire::{self, Encoding, Naming};
 
 use crate::messages;
+use crate::splicing::spliced;
 
 fn written(encoding: Encoding, frame: &v1::ServerFrame) -> Vec<u8> {
-    let (mut out, mut record) = (Vec::new(), Vec::new());
-    let mut writer = FrameWriter::begin(&mut out, encoding, frame.cseq, frame.ts_send_us);
-    for info in &frame.infos {
-        record.clear();
-        wire::encode_info(encoding, info, &mut record);
-        writer.info(&record);
-    }
-    if let Some(control) = &frame.control {
-        writer.control(control);
-    }
-    for state in &frame.feeds {
-        record.clear();
-        wire::encode_feed(encoding, state, &mut record);
-        writer.feed(&record);
-    }
-    for update in &frame.updates {
-        record.clear();
-        let (price_scale, quantity_scale) = messages::scales(update.id);
-        wire::encode_update(encoding, update, Naming { symbol: "a", price_scale, quantity_scale }, &mut record);
-        writer.update(&record);
-    }
-    writer.finish();
-    out
+    spliced(encoding, frame, &|id| {
+        let (price_scale, quantity_scale) = messages::scales(id);
+        Naming { symbol: "a", price_scale, quantity_scale }
+    })
 }
 
 fn read(encoding: Encoding, bytes: &[u8]) -> v1::ServerFrame {

@@ -7,3 +7,5 @@ mod merging;
 #[allow(dead_code, reason = "the codec's tests use the rest")]
 #[path = "../codec/messages.rs"]
 mod messages;
+#[path = "../codec/splicing.rs"]
+mod splicing;

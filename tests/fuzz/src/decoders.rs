@@ -1,7 +1,10 @@
 //! The two decoders of the session protocol. What they take can be written and is read back as the same.
 
-use tickwire_proto::wire::{self, Encoding, FrameWriter, Naming};
+use tickwire_proto::wire::{self, Encoding, Naming};
 use tickwire_proto::{Scale, v1};
+
+#[path = "../../../proto/tests/codec/splicing.rs"]
+mod splicing;
 
 /// The first byte says which encoding the rest is in.
 pub(crate) fn encoding_of(first: u8) -> Encoding {
@@ -43,27 +46,8 @@ pub(crate) fn server(bytes: &[u8]) {
 
 /// The frame as a server writes it.
 pub(crate) fn encode(encoding: Encoding, frame: &v1::ServerFrame) -> Vec<u8> {
-    let (mut out, mut record) = (Vec::new(), Vec::new());
-    let mut writer = FrameWriter::begin(&mut out, encoding, frame.cseq, frame.ts_send_us);
-    for info in &frame.infos {
-        record.clear();
-        wire::encode_info(encoding, info, &mut record);
-        writer.info(&record);
-    }
-    if let Some(control) = &frame.control {
-        writer.control(control);
-    }
-    for state in &frame.feeds {
-        record.clear();
-        wire::encode_feed(encoding, state, &mut record);
-        writer.feed(&record);
-    }
-    for update in &frame.updates {
-        record.clear();
-        let (price_scale, quantity_scale) = scales(update.id);
-        wire::encode_update(encoding, update, Naming { symbol: "stock.A", price_scale, quantity_scale }, &mut record);
-        writer.update(&record);
-    }
-    writer.finish();
-    out
+    splicing::spliced(encoding, frame, &|id| {
+        let (price_scale, quantity_scale) = scales(id);
+        Naming { symbol: "stock.A", price_scale, quantity_scale }
+    })
 }
