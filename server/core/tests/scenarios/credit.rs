@@ -3,9 +3,9 @@
 use expect_test::expect;
 use tickwire_core::engine::EngineConfig;
 
-use crate::script;
-use crate::world::{World, config};
-use crate::{check, check_in};
+use super::script;
+use super::world::{World, config};
+use super::{check, check_in};
 
 /// A client with two instruments that has used up the smallest window and reported nothing since it had its images.
 fn used_up() -> World {
