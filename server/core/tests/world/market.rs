@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use tickwire_proto::Symbol;
 use tickwire_proto::image::Image;
 use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 
@@ -34,6 +35,7 @@ pub(crate) struct Published {
 /// What is true of one instrument.
 pub(crate) struct Truth {
     pub(crate) symbol: String,
+    pub(crate) name: Symbol,
     kind: What,
     /// The state after each update, through all lives.
     pub(crate) states: Vec<Moment>,
@@ -88,8 +90,16 @@ impl Market {
             Some("bar") => What::Candle,
             _ => What::Stock,
         };
-        let truth =
-            Truth { symbol: symbol.into(), kind, states: Vec::new(), events: Vec::new(), trades: Vec::new(), announced: 0, versions: 0 };
+        let truth = Truth {
+            symbol: symbol.into(),
+            name: Symbol::parse(symbol).expect("a symbol"),
+            kind,
+            states: Vec::new(),
+            events: Vec::new(),
+            trades: Vec::new(),
+            announced: 0,
+            versions: 0,
+        };
         self.instruments.push(truth);
     }
 

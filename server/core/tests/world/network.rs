@@ -13,6 +13,8 @@ pub(crate) struct Network {
     pub(crate) now: Moment,
     /// Whether each node's feed is well, as the test sees it.
     pub(crate) is_fed: Vec<bool>,
+    /// When each was well last.
+    pub(crate) fed_at: Vec<Moment>,
     keys: u32,
 }
 
@@ -119,7 +121,9 @@ impl Sink for Network {
         wire.bytes += bytes;
         assert!(wire.bytes <= SOCKET_BYTES + BACKLOG_BYTES_MAX, "{} bytes were written to a full socket", wire.bytes);
         wire.free_at = wire.free_at.max(now) + Duration::from_micros(bytes as u64 * 1_000_000 / wire.bytes_per_s);
-        let was_fed = self.is_fed[wire.node];
+        // News of a feed waits like data for a client that cannot take any; a heartbeat brings it in a second at the latest.
+        let is_slow = wire.bytes_per_s < SLOW_BYTES_PER_S || now.since(wire.rough_at) < HEARTBEAT_MAX;
+        let was_fed = self.is_fed[wire.node] || (is_slow && now.since(self.fed_at[wire.node]) < HEARTBEAT_MAX);
         wire.to_client.push_back(Frame { at: wire.free_at + wire.latency, written_at: now, was_fed, payload: frame.payload.to_vec() });
     }
 
@@ -141,6 +145,10 @@ impl Sink for Network {
     }
 }
 
+/// A link below this rate is slow.
+const SLOW_BYTES_PER_S: u64 = 1_000_000;
+/// A heartbeat, and the time for a full socket to take it.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 /// Bytes that a socket holds before it is full.
 const SOCKET_BYTES: usize = 8 << 10;
 /// A frame ends after 64 KiB, with the record that crosses the line.

@@ -7,7 +7,7 @@ use tickwire_core::engine::{Arrival, ConnectionKey};
 use tickwire_proto::session::{Event, Input, Item, Output, Session, SessionConfig, State, SubscribeOptions, SubscriptionId};
 use tickwire_proto::v1::{self, ErrorCode, subscribe_item::Target};
 use tickwire_proto::wire::Encoding;
-use tickwire_proto::{Moment, Pattern, Symbol};
+use tickwire_proto::{Moment, Pattern};
 
 use crate::market::{Market, fields_of};
 use crate::network::Network;
@@ -386,9 +386,14 @@ impl World {
             }
         }
         self.network.is_fed.clear();
-        for node in &mut self.nodes {
+        self.network.fed_at.resize(self.nodes.len(), self.now);
+        for (n, node) in self.nodes.iter_mut().enumerate() {
             node.tell_health(self.now);
-            self.network.is_fed.push(node.is_fed(self.now));
+            let is_fed = node.is_fed(self.now);
+            self.network.is_fed.push(is_fed);
+            if is_fed {
+                self.network.fed_at[n] = self.now;
+            }
         }
         self.deliver()?;
         for node in &mut self.nodes {
@@ -574,8 +579,13 @@ impl World {
             return Ok(());
         }
         for truth in &self.market.instruments {
-            let symbol = Symbol::parse(&truth.symbol).expect("a symbol");
-            let covering = client.subscriptions.iter().filter(|one| one.pattern.matches(&symbol) && !one.is_refused);
+            let shown = client.session.latest(&truth.symbol);
+            let seq = shown.map_or(0, |shown| shown.seq);
+            // Cheap, and as a rule enough: nothing is newer.
+            if truth.states.last().is_none_or(|newest| newest.life == node.life() && newest.seq <= seq) {
+                continue;
+            }
+            let covering = client.subscriptions.iter().filter(|one| one.pattern.matches(&truth.name) && !one.is_refused);
             let Some(rate) = covering.map(|subscription| subscription.conflate_ms.unwrap_or(250)).max() else { continue };
             // A symbol may have a rate of its own beside its patterns, so the slowest counts here.
             let limit = Duration::from_millis(u64::from(rate) * 9 / 8 + 450);
@@ -584,8 +594,6 @@ impl World {
             let Some(state) = truth.states[..end].iter().rfind(|state| !state.trade).filter(|state| state.life == node.life()) else {
                 continue;
             };
-            let shown = client.session.latest(&truth.symbol);
-            let seq = shown.map_or(0, |shown| shown.seq);
             if seq < state.seq && shown.is_none_or(|shown| fields_of(&shown.image) != state.fields) {
                 return Err(format!("client {c} shows {} of {seq}, and its node has had {} for {limit:?}", truth.symbol, state.seq));
             }
@@ -613,7 +621,7 @@ impl World {
             }
             for subscription in client.subscriptions.iter().filter(|subscription| !subscription.is_refused) {
                 for truth in &self.market.instruments {
-                    if !subscription.pattern.matches(&Symbol::parse(&truth.symbol).expect("a symbol")) {
+                    if !subscription.pattern.matches(&truth.name) {
                         continue;
                     }
                     let shown = client.session.latest(&truth.symbol).map(|shown| fields_of(&shown.image)).unwrap_or_default();
