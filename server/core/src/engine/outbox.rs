@@ -187,6 +187,12 @@ impl Outbox {
         });
     }
 
+    /// The log has ended: what is left of it, and what was lost of it, means nothing behind the word of the new one.
+    pub(super) fn end_log(&mut self) {
+        self.gaps.clear();
+        self.waiting.retain(|item| matches!(item, Waiting::Info { .. } | Waiting::Feed(_)));
+    }
+
     /// Position of the oldest thing that was not told.
     pub(super) fn first_seq(&self) -> Option<u64> {
         let dirty = self.dirty.values().filter_map(|pending| pending.first_seq);

@@ -110,6 +110,9 @@ impl Engine {
             let code = ErrorCode::ResumeExpired;
             let text = "the log was reset; images follow".into();
             let epoch = self.epoch.clone();
+            if let Some(connection) = self.roster.get_mut(slot) {
+                connection.outbox().end_log();
+            }
             let error = v1::Error { code: code as i32, text, retry: code.retry() as i32, epoch, ..v1::Error::default() };
             self.tell(slot, Control::Error(error));
         }

@@ -433,3 +433,28 @@ fn whoever_was_welcomed_to_a_log_is_told_that_another_one_goes_on() {
         "#]],
     );
 }
+
+#[test]
+fn events_of_an_ended_log_do_not_follow_the_word_of_the_new_one() {
+    check(
+        "
+            new stock.A; quote stock.A 9 bid=1
+            reset log; new stock.A; quote stock.A 9 bid=1; synced
+            open a; sub a stock.A@0
+            block a; quote stock.A 10 bid=2
+            wait 1
+            status stock.A 11 HALTED
+            reset next; quote stock.A 3 bid=3; synced
+            unblock a",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: ack stock.A@0 images=1
+            0 a: info stock.A | quote stock.A #9 bid=1 IMAGE
+            0 a: complete
+            0 a: heartbeat log:9
+            0 a: quote stock.A #10 bid=2
+            1 a: error RESUME_EXPIRED: the log was reset; images follow
+            1 a: info stock.A | quote stock.A #3 bid=3 IMAGE | status stock.A #3 TRADING_PHASE_UNSPECIFIED IMAGE
+        "#]],
+    );
+}
