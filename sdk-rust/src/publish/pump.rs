@@ -126,11 +126,15 @@ impl Pump {
         let mut outcomes = Outcomes::new();
         // A message that came back is not sent again before this.
         let mut hold_until: Option<Instant> = None;
+        // Since when the broker owes us a word.
+        let mut owed_since: Option<Instant> = None;
         loop {
             self.close_batches();
             if hold_until.is_none() {
                 self.send(channel, &outcomes);
             }
+            let is_blocked = matches!(*self.state.borrow(), PublisherState::Blocked(_));
+            owed_since = if outcomes.is_empty() || is_blocked { None } else { owed_since.or_else(|| Some(Instant::now())) };
             self.answer_flushes();
             if self.has_ended() {
                 return Ok(());
@@ -138,6 +142,7 @@ impl Pump {
             let (takes, due) = (self.has_room() && !self.is_drained, self.due());
             tokio::select! {
                 Some((sending, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
+                    owed_since = None;
                     if !self.settle(sending, outcome?) {
                         hold_until = Some(Instant::now() + RETURNED_WAIT);
                     }
@@ -146,6 +151,10 @@ impl Pump {
                 Some(event) = events.next() => self.note(event)?,
                 () = until(due) => {}
                 () = until(hold_until) => hold_until = None,
+                // A broker that has just started may swallow a message for good: neither stored nor returned.
+                () = until(owed_since.map(|since| since + CONFIRM_WITHIN)) => {
+                    return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the broker confirms nothing").into());
+                }
             }
         }
     }
@@ -316,6 +325,8 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 /// A connection that lived this long was a good one: the next wait is the shortest again.
 const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(10);
+/// Time for the next confirm while messages are under way and the broker takes them. Then a new connection sends them again.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 /// Before a message that came back is sent again: the log of a broker that starts takes some tenths of a second.
 const RETURNED_WAIT: Duration = Duration::from_millis(50);
 /// Time for the last messages to be stored when all publishers are gone. What is not stored then is lost, and a warning says so.
