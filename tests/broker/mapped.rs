@@ -11,7 +11,11 @@ use super::house::{House, WITHIN, publish};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compressed_batches_of_an_equities_feed_become_quotes_and_halts() {
     let house = House::of_example("mapping/equities.toml").await;
-    let watched = tokio::spawn(watch(house.address, "stock.*", |seen| phase(seen, "stock.AAPL") == Some(TradingPhase::Halted)));
+    // The halt leaves at once, the last price of another symbol at the end of its interval.
+    let watched = tokio::spawn(watch(house.address, "stock.*", |seen| {
+        let microsoft = seen.get("stock.MSFT").and_then(|seen| seen.image.quote);
+        phase(seen, "stock.AAPL") == Some(TradingPhase::Halted) && microsoft.is_some_and(|quote| quote.volume == Some(99))
+    }));
     publish(&house, "mapping/equities.py", &[], "");
     let seen = watched.await.unwrap();
 
@@ -33,8 +37,10 @@ async fn compressed_batches_of_an_equities_feed_become_quotes_and_halts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_football_feed_becomes_scores_odds_and_settlement() {
     let house = House::of_example("mapping/football.toml").await;
-    let watched =
-        tokio::spawn(watch(house.address, "soccer.#", |seen| phase(seen, "soccer.epl.ARS-CHE.1x2") == Some(TradingPhase::Settled)));
+    let watched = tokio::spawn(watch(house.address, "soccer.#", |seen| {
+        let score = seen.get("soccer.epl.ARS-CHE").and_then(|seen| seen.image.score.as_ref());
+        phase(seen, "soccer.epl.ARS-CHE.1x2") == Some(TradingPhase::Settled) && score.is_some_and(|score| score.r#final == Some(true))
+    }));
     publish(&house, "mapping/football.py", &[], "");
     let seen = watched.await.unwrap();
 
