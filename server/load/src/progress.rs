@@ -29,7 +29,7 @@ impl Progress {
         self.write(line);
     }
 
-    /// How it goes. Said often on a terminal, otherwise every [`LINE_EVERY`].
+    /// How it goes. Said often on a terminal, otherwise every 5 s.
     pub fn update(&mut self, line: impl FnOnce() -> String) {
         let every = if self.terminal { TERMINAL_EVERY } else { LINE_EVERY };
         if self.told_at.is_none_or(|at| at.elapsed() >= every) {

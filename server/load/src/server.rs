@@ -18,7 +18,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program args`, and waits until it says `http://ADDR:PORT` on its standard output, at most for [`START_MAX`].
+    /// Starts `program args`, and waits until it says `http://ADDR:PORT` on its standard output, at most half a minute.
     ///
     /// # Errors
     /// It does not start, or ends before it listens.
