@@ -1,8 +1,5 @@
 //! Load generator and measurements: starts a server, loads it over loopback, reads its CPU and memory from the kernel, prints.
 
-mod client;
-mod process;
-mod server;
 mod smoke;
 
 use std::path::PathBuf;
@@ -31,9 +28,8 @@ enum Workload {
 }
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match Cli::parse().workload {
-        Workload::Smoke { server, json } => runtime.block_on(smoke::run(&server, json.as_deref())),
+        Workload::Smoke { server, json } => smoke::run(&server, json.as_deref()),
     }
 }
 

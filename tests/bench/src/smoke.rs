@@ -1,34 +1,31 @@
 //! The figures that every change can watch: CPU per delivered update, and memory per idle connection.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::task::JoinSet;
+use tickwire_load::workload::{self, Host, Settings};
+use tickwire_load::{Figures, Progress, Wire, median};
 
-use crate::client::{Client, Tally};
-use crate::process::{cpu_time, resident_bytes};
-use crate::server::Server;
 use crate::{print, progress};
 
 /// Runs everything, three rounds of each, and prints the medians.
 ///
 /// # Errors
-/// A server does not start, or a client is refused or cut.
-pub(crate) async fn run(program: &Path, json: Option<&Path>) -> Result<()> {
-    let mut fanouts: Vec<(u32, Vec<Fanout>)> = CONFLATE_MS.iter().map(|&rate| (rate, Vec::new())).collect();
+/// A server does not start, a client is refused or cut, or an update is lost: a figure without it would be better than the server
+/// deserves.
+pub(crate) fn run(program: &Path, json: Option<&Path>) -> Result<()> {
+    let mut fanouts: Vec<(u32, Vec<Figures>)> = CONFLATE_MS.iter().map(|&rate| (rate, Vec::new())).collect();
     for round in 1..=ROUNDS {
         for (conflate_ms, measured) in &mut fanouts {
             progress(&format!(
                 "round {round} of {ROUNDS}: {CONNECTIONS} connections × {SYMBOLS} symbols, {UPDATES_PER_S} updates/s, conflation {conflate_ms} ms"
             ));
-            measured.push(fanout(program, *conflate_ms).await?);
+            measured.push(measure(&fanout(program, *conflate_ms))?);
         }
     }
     progress(&format!("{IDLE_CONNECTIONS} idle connections × {IDLE_SYMBOLS} symbols"));
-    let idle = idle(program).await?;
+    let idle = measure(&idle(program))?.server.context("the server is ours")?.rss_bytes_per_connection;
 
     print(&format!(
         "{CONNECTIONS} connections × {SYMBOLS} symbols at {UPDATES_PER_S} updates/s, medians of {ROUNDS} rounds of {} s",
@@ -37,24 +34,23 @@ pub(crate) async fn run(program: &Path, json: Option<&Path>) -> Result<()> {
     print("conflation | delivered/s | CPU µs per delivered | CPU µs per published | server CPU | bytes per delivered");
     let mut rows = Vec::new();
     for (conflate_ms, measured) in &fanouts {
-        let median = |figure: fn(&Fanout) -> f64| median(measured.iter().map(figure).collect());
-        let row = serde_json::json!({
-            "conflate_ms": conflate_ms,
-            "delivered_per_s": median(Fanout::delivered_per_s),
-            "cpu_us_per_delivered": median(Fanout::cpu_us_per_delivered),
-            "cpu_us_per_published": median(Fanout::cpu_us_per_published),
-            "cpu_share": median(Fanout::cpu_share),
-            "bytes_per_delivered": median(Fanout::bytes_per_delivered),
-        });
+        // Of a server of our own all of them are known.
+        let middle = |figure: fn(&Figures) -> Option<f64>| median(measured.iter().filter_map(figure).collect());
+        let delivered_per_s = middle(|figures| Some(figures.delivered_per_s()));
+        let (delivered, published) = (middle(Figures::cpu_us_per_delivered), middle(Figures::cpu_us_per_published));
+        let (share, bytes) = (middle(Figures::cpu_share), middle(|figures| Some(figures.bytes_per_delivered())));
         print(&format!(
-            "{conflate_ms:>7} ms | {:>11.0} | {:>20.2} | {:>20.2} | {:>8.1} % | {:>19.1}",
-            median(Fanout::delivered_per_s),
-            median(Fanout::cpu_us_per_delivered),
-            median(Fanout::cpu_us_per_published),
-            100.0 * median(Fanout::cpu_share),
-            median(Fanout::bytes_per_delivered),
+            "{conflate_ms:>7} ms | {delivered_per_s:>11.0} | {delivered:>20.2} | {published:>20.2} | {:>8.1} % | {bytes:>19.1}",
+            100.0 * share
         ));
-        rows.push(row);
+        rows.push(serde_json::json!({
+            "conflate_ms": conflate_ms,
+            "delivered_per_s": delivered_per_s,
+            "cpu_us_per_delivered": delivered,
+            "cpu_us_per_published": published,
+            "cpu_share": share,
+            "bytes_per_delivered": bytes,
+        }));
     }
     print(&format!(
         "idle: {idle:.0} bytes of RSS per WebSocket connection with {IDLE_SYMBOLS} subscriptions, at {IDLE_CONNECTIONS} connections"
@@ -66,114 +62,37 @@ pub(crate) async fn run(program: &Path, json: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// What one round of fan-out measured.
-struct Fanout {
-    records: u64,
-    bytes: u64,
-    cpu: Duration,
-    span: Duration,
-}
-
-impl Fanout {
-    fn delivered_per_s(&self) -> f64 {
-        self.records as f64 / self.span.as_secs_f64()
+fn measure(settings: &Settings) -> Result<Figures> {
+    let figures = workload::fanout(settings, &mut Progress::silent())?;
+    if !figures.faults().is_none() {
+        bail!("something was lost or wrong:\n{}", figures.text());
     }
-
-    fn cpu_us_per_delivered(&self) -> f64 {
-        self.cpu.as_micros() as f64 / self.records as f64
-    }
-
-    fn cpu_us_per_published(&self) -> f64 {
-        self.cpu.as_micros() as f64 / (f64::from(UPDATES_PER_S) * self.span.as_secs_f64())
-    }
-
-    fn cpu_share(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.span.as_secs_f64()
-    }
-
-    fn bytes_per_delivered(&self) -> f64 {
-        self.bytes as f64 / self.records as f64
-    }
-}
-
-async fn fanout(program: &Path, conflate_ms: u32) -> Result<Fanout> {
-    let server = Server::start(program, SYMBOLS, UPDATES_PER_S)?;
-    let mut crowd = Crowd::gather(&server, CONNECTIONS, SYMBOLS, conflate_ms).await?;
-    crowd.rest(WARM_UP).await?;
-    let (tally, pid) = (Arc::clone(&crowd.tally), server.pid());
-    let (cpu, start) = (cpu_time(pid)?, Instant::now());
-    let (records, bytes) = (tally.records.load(Ordering::Relaxed), tally.bytes.load(Ordering::Relaxed));
-    crowd.rest(WINDOW).await?;
-    let measured = Fanout {
-        records: tally.records.load(Ordering::Relaxed) - records,
-        bytes: tally.bytes.load(Ordering::Relaxed) - bytes,
-        cpu: cpu_time(pid)? - cpu,
-        span: start.elapsed(),
-    };
-    if measured.records == 0 {
+    if figures.tally.records == 0 {
         bail!("nothing was delivered");
     }
-    Ok(measured)
+    Ok(figures)
 }
 
-/// Bytes of RSS per connection.
-async fn idle(program: &Path) -> Result<f64> {
-    let server = Server::start(program, IDLE_SYMBOLS, IDLE_UPDATES_PER_S)?;
-    // Everything that is allocated once is there after a first small crowd has come and gone.
-    drop(Crowd::gather(&server, CONNECTIONS, IDLE_SYMBOLS, IDLE_CONFLATE_MS).await?);
-    tokio::time::sleep(WARM_UP).await;
-    let empty = resident_bytes(server.pid())?;
-    let mut crowd = Crowd::gather(&server, IDLE_CONNECTIONS, IDLE_SYMBOLS, IDLE_CONFLATE_MS).await?;
-    crowd.rest(WARM_UP).await?;
-    let full = resident_bytes(server.pid())?;
-    Ok(full.saturating_sub(empty) as f64 / f64::from(IDLE_CONNECTIONS))
+fn fanout(program: &Path, conflate_ms: u32) -> Settings {
+    settings(program, (SYMBOLS, UPDATES_PER_S), CONNECTIONS, conflate_ms, WINDOW)
 }
 
-/// Clients that count in the background until they drop.
-struct Crowd {
-    tally: Arc<Tally>,
-    tasks: JoinSet<Result<()>>,
+fn idle(program: &Path) -> Settings {
+    settings(program, (IDLE_SYMBOLS, IDLE_UPDATES_PER_S), IDLE_CONNECTIONS, IDLE_CONFLATE_MS, IDLE_WINDOW)
 }
 
-impl Crowd {
-    /// Connects them, and waits until every snapshot is complete.
-    async fn gather(server: &Server, connections: u32, symbols: u32, conflate_ms: u32) -> Result<Self> {
-        let symbols: Vec<String> = (0..symbols).map(|n| format!("bench.S{n}")).collect();
-        let mut crowd = Self { tally: Arc::default(), tasks: JoinSet::new() };
-        for _ in 0..connections {
-            let client = Client::connect(server.address, &symbols, conflate_ms).await?;
-            let tally = Arc::clone(&crowd.tally);
-            crowd.tasks.spawn(async move { client.count(&tally).await });
-        }
-        let give_up = Instant::now() + SNAPSHOT_WITHIN;
-        while crowd.tally.complete.load(Ordering::Relaxed) < u64::from(connections) {
-            if Instant::now() > give_up {
-                bail!("only {} of {connections} snapshots came", crowd.tally.complete.load(Ordering::Relaxed));
-            }
-            crowd.rest(Duration::from_millis(20)).await?;
-        }
-        Ok(crowd)
+fn settings(program: &Path, (market, updates_per_s): (u32, u32), connections: u32, conflate_ms: u32, duration: Duration) -> Settings {
+    Settings {
+        host: Host::Own { program: program.to_owned(), market, updates_per_s, set: Vec::new() },
+        connections,
+        symbols: Vec::new(),
+        per_connection: None,
+        wire: Wire::Protobuf,
+        conflate_ms,
+        token: None,
+        warm_up: WARM_UP,
+        duration,
     }
-
-    /// Lets them count for `span`.
-    ///
-    /// # Errors
-    /// One of them was cut: a figure without it would be a better figure than the server deserves.
-    async fn rest(&mut self, span: Duration) -> Result<()> {
-        tokio::time::sleep(span).await;
-        match self.tasks.try_join_next() {
-            None => Ok(()),
-            Some(ended) => match ended? {
-                Ok(()) => bail!("the server closed a connection"),
-                Err(error) => Err(error.context("a connection was cut")),
-            },
-        }
-    }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }
 
 /// Rounds of each workload; the median is printed.
@@ -191,5 +110,5 @@ const IDLE_CONFLATE_MS: u32 = 5_000;
 const WARM_UP: Duration = Duration::from_secs(2);
 /// What is measured.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Time for all snapshots of a crowd. After it, the bench fails.
-const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
+/// After which the memory of idle connections is read: a record has come to each.
+const IDLE_WINDOW: Duration = Duration::from_secs(6);
