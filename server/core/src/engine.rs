@@ -22,7 +22,6 @@ use crate::access::{Authority, Grant};
 use crate::batch::{Batch, Entry};
 
 mod book;
-mod bucket;
 mod config;
 mod connection;
 mod credit;

@@ -8,6 +8,7 @@ extern crate alloc;
 
 pub mod access;
 pub mod batch;
+pub mod bucket;
 pub mod checkpoint;
 pub mod engine;
 pub mod health;

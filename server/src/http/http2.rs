@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tickwire_core::bucket::Bucket;
+use tickwire_proto::Moment;
 use tickwire_proto::v1::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -105,20 +107,20 @@ async fn answer(
 }
 
 /// Requests that a connection may still make: cancelling them as fast as they are made costs a client less than us.
-struct Budget(Mutex<(u32, Instant)>);
+#[derive(Debug)]
+struct Budget {
+    since: Instant,
+    bucket: Mutex<Bucket>,
+}
 
 impl Budget {
     fn new() -> Self {
-        Self(Mutex::new((REQUESTS_BURST, Instant::now())))
+        Self { since: Instant::now(), bucket: Mutex::default() }
     }
 
     fn take(&self) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, earned_at) = *state;
-        let earned = (earned_at.elapsed().as_millis() / REQUEST_EVERY.as_millis()).min(u128::from(REQUESTS_BURST)) as u32;
-        let left = left.saturating_add(earned).min(REQUESTS_BURST);
-        *state = (left.saturating_sub(1), if earned > 0 { Instant::now() } else { earned_at });
-        left > 0
+        let now = Moment::ZERO + self.since.elapsed();
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(now, REQUESTS_PER_S, REQUESTS_BURST).is_ok()
     }
 }
 
@@ -141,8 +143,8 @@ fn told(refusal: &Refusal) -> Response<Body> {
 const STREAMS_MAX: u32 = 128;
 /// Requests at once on one connection, of which many may have ended. More are refused (RATE_LIMITED).
 const REQUESTS_BURST: u32 = 256;
-/// One more request is allowed each time this has passed: 50 in a second.
-const REQUEST_EVERY: Duration = Duration::from_millis(20);
+/// The same in a second, in the long run.
+const REQUESTS_PER_S: u32 = 50;
 /// Bytes of the headers of a request. More are refused.
 const HEADERS_BYTES_MAX: u32 = 16 * 1_024;
 /// Bytes of requests that a connection takes before we have read them.

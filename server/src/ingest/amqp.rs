@@ -20,8 +20,9 @@ mod writer;
 
 use std::sync::Arc;
 
+use tickwire_core::bucket::Bucket;
 use tickwire_core::intake::Poison;
-use tickwire_proto::{Moment, v1};
+use tickwire_proto::v1;
 use tokio::sync::mpsc;
 
 use self::backoff::chance;
@@ -73,7 +74,7 @@ pub(crate) struct Amqp {
     told: mpsc::Receiver<Told>,
     orders: mpsc::Sender<Order>,
     keeper: Keeper,
-    dead_letters: Allowance,
+    dead_letters: Bucket,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -85,7 +86,7 @@ impl Amqp {
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         tokio::spawn(Reader::new(config.clone(), node.clone(), tell, metrics.clone()).run());
         tokio::spawn(Writer::new(config, node, ordered, metrics.clone()).run());
-        Self { told, orders, keeper: Keeper::new(clock.now(), chance()), dead_letters: Allowance::new(clock.now()), clock, metrics }
+        Self { told, orders, keeper: Keeper::new(clock.now(), chance()), dead_letters: Bucket::default(), clock, metrics }
     }
 }
 
@@ -109,7 +110,8 @@ impl FeedSource for Amqp {
     fn refuse(&mut self, message: &LogMessage, poison: &[Poison]) {
         let Some(first) = poison.first() else { return };
         let letter = DeadLetter { message: message.clone(), reason: first.cause.name(), detail: first.detail.clone() };
-        if !self.dead_letters.take(self.clock.now()) || self.orders.try_send(Order::Dead(letter)).is_err() {
+        let allowed = self.dead_letters.take(self.clock.now(), DEAD_LETTERS_PER_S, DEAD_LETTERS_PER_S).is_ok();
+        if !allowed || self.orders.try_send(Order::Dead(letter)).is_err() {
             self.metrics.dead_letters_dropped.inc();
         }
     }
@@ -124,29 +126,6 @@ impl FeedSource for Amqp {
     }
 }
 
-/// So many a second, and as many at once.
-#[derive(Debug)]
-struct Allowance {
-    left: f64,
-    counted_at: Moment,
-}
-
-impl Allowance {
-    fn new(now: Moment) -> Self {
-        Self { left: DEAD_LETTERS_PER_S, counted_at: now }
-    }
-
-    fn take(&mut self, now: Moment) -> bool {
-        let earned = now.since(self.counted_at).as_secs_f64() * DEAD_LETTERS_PER_S;
-        (self.left, self.counted_at) = ((self.left + earned).min(DEAD_LETTERS_PER_S), now);
-        let allowed = self.left >= 1.0;
-        if allowed {
-            self.left -= 1.0;
-        }
-        allowed
-    }
-}
-
 /// How large the log may grow by default.
 const LOG_BYTES_MAX: u64 = 2_000_000_000;
 /// Size of the log's files by default.
@@ -155,8 +134,8 @@ const SEGMENT_BYTES: u64 = 50_000_000;
 const TOLD_MAX: usize = 16;
 /// Checkpoints and dead letters that wait for the broker. More dead letters are counted and dropped.
 const ORDERS_MAX: usize = 256;
-/// Refused messages copied in a second. More are counted and dropped, so that a mad feed does not double the broker's load.
-const DEAD_LETTERS_PER_S: f64 = 100.0;
+/// Refused messages copied in a second, and at once. More are counted and dropped, so that a mad feed does not double the broker's load.
+const DEAD_LETTERS_PER_S: u32 = 100;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Frames from a client: unmasked, put together and checked, under limits on size, number of fragments and control frames.
 
+use tickwire_core::bucket::Bucket;
 use tickwire_proto::Moment;
 
 use super::{CONTROL_BYTES_MAX, Opcode};
@@ -11,7 +12,8 @@ pub(crate) struct Inbound {
     partial: Vec<u8>,
     /// The fragments of an incomplete message.
     message: Option<Box<Fragments>>,
-    controls: ControlBudget,
+    /// Pings and pongs that it may still send.
+    controls: Bucket,
     /// When the frame or message that is incomplete began.
     unfinished_since: Option<Moment>,
     /// Whether a violation or a Close ended the conversation: everything later is skipped.
@@ -179,7 +181,7 @@ impl Inbound {
                 Ok(())
             }
             Opcode::Ping | Opcode::Pong => {
-                if !self.controls.take(now) {
+                if self.controls.take(now, CONTROLS_PER_S, CONTROLS_BURST).is_err() {
                     return Err(Violation::ControlFlood);
                 }
                 if frame.opcode == Opcode::Ping {
@@ -218,32 +220,6 @@ struct Fragments {
     bytes: Vec<u8>,
 }
 
-/// Control frames that a client may still send.
-#[derive(Debug)]
-struct ControlBudget {
-    left: u8,
-    earned_at: Moment,
-}
-
-impl Default for ControlBudget {
-    fn default() -> Self {
-        Self { left: CONTROLS_BURST, earned_at: Moment::ZERO }
-    }
-}
-
-impl ControlBudget {
-    fn take(&mut self, now: Moment) -> bool {
-        let earned = now.since(self.earned_at).as_millis() / CONTROL_EVERY_MS;
-        if earned > 0 {
-            self.left = u8::try_from(earned.saturating_add(u128::from(self.left))).unwrap_or(CONTROLS_BURST).min(CONTROLS_BURST);
-            self.earned_at = now;
-        }
-        let allowed = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        allowed
-    }
-}
-
 fn message(text: bool, payload: &[u8], on: &mut dyn FnMut(Incoming<'_>)) -> Result<(), Violation> {
     if text && std::str::from_utf8(payload).is_err() {
         return Err(Violation::Text);
@@ -280,9 +256,9 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 /// Fragments of one message. More are MESSAGE_TOO_LARGE, however small they are.
 const FRAGMENTS_MAX: usize = 64;
 /// Pings and pongs at once. More end the connection.
-const CONTROLS_BURST: u8 = 20;
-/// One more ping or pong is allowed each time this has passed: 10 in a second.
-const CONTROL_EVERY_MS: u128 = 100;
+const CONTROLS_BURST: u32 = 20;
+/// The same in a second, in the long run.
+const CONTROLS_PER_S: u32 = 10;
 
 #[cfg(test)]
 mod tests {

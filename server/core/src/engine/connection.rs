@@ -13,13 +13,13 @@ use tickwire_proto::wire::Encoding;
 use tickwire_proto::{Pattern, Symbol};
 
 use super::ConnectionKey;
-use super::bucket::Bucket;
 use super::credit::Credit;
 use super::outbox::Outbox;
 use super::rate::{HEARTBEAT_WITHIN, RateClass, RateClasses};
 use super::token::Told;
 use crate::access::Grant;
 use crate::batch::InstrumentId;
+use crate::bucket::Bucket;
 
 /// Everything about one connection. Boxed parts exist only while they are needed: an idle connection is small.
 #[derive(Debug)]

@@ -106,16 +106,15 @@ impl Engine {
 
     /// The client drops its positions: what follows may be numbered lower than what it holds.
     fn tell_foreign(&mut self, slot: u32) {
-        if self.roster.get_mut(slot).is_some_and(|connection| core::mem::take(&mut connection.foreign)) {
-            let code = ErrorCode::ResumeExpired;
-            let text = "the log was reset; images follow".into();
-            let epoch = self.epoch.clone();
-            if let Some(connection) = self.roster.get_mut(slot) {
-                connection.outbox().end_log();
-            }
-            let error = v1::Error { code: code as i32, text, retry: code.retry() as i32, epoch, ..v1::Error::default() };
-            self.tell(slot, Control::Error(error));
+        let Some(connection) = self.roster.get_mut(slot).filter(|connection| connection.foreign) else { return };
+        connection.foreign = false;
+        if let Some(outbox) = &mut connection.outbox {
+            outbox.end_log();
         }
+        let code = ErrorCode::ResumeExpired;
+        let text = "the log was reset; images follow".into();
+        let epoch = self.epoch.clone();
+        self.tell(slot, Control::Error(v1::Error { code: code as i32, text, retry: code.retry() as i32, epoch, ..v1::Error::default() }));
     }
 
     /// A new instrument joins the patterns that name it; a known one gets its new scales after the last record at the old ones.

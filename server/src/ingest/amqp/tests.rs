@@ -6,6 +6,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOpti
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tickwire_core::checkpoint;
+use tickwire_proto::Moment;
 use tickwire_rig::Broker;
 use tokio::time::timeout;
 
@@ -221,11 +222,14 @@ impl Publisher {
 
 #[test]
 fn copies_a_hundred_refused_messages_a_second() {
-    let mut allowance = Allowance::new(Moment::ZERO);
-    let at = |millis| Moment::from_millis(millis);
-    assert_eq!((0..500).filter(|_| allowance.take(at(0))).count(), 100);
-    assert_eq!((0..500).filter(|_| allowance.take(at(500))).count(), 50);
-    assert_eq!((0..500).filter(|_| allowance.take(at(60_000))).count(), 100);
+    let mut dead_letters = Bucket::default();
+    let mut copied = |millis| {
+        let mut take = || dead_letters.take(Moment::from_millis(millis), DEAD_LETTERS_PER_S, DEAD_LETTERS_PER_S);
+        (0..500).filter(|_| take().is_ok()).count()
+    };
+    assert_eq!(copied(0), 100);
+    assert_eq!(copied(500), 50);
+    assert_eq!(copied(60_000), 100);
 }
 
 /// Time for anything to be told, on a loaded machine.

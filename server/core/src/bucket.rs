@@ -1,12 +1,12 @@
-//! A token bucket in eight bytes: how many commands a connection may give.
+//! A token bucket in eight bytes: how much of something is allowed, in the long run and at once.
 
 use core::time::Duration;
 
 use tickwire_proto::time::Moment;
 
-/// Allows `per_s` a second and `burst` at once.
+/// Allows so many a second, and so many at once. A new one is full.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// When the bucket will be full again.
     full_at: Moment,
 }
@@ -16,7 +16,7 @@ impl Bucket {
     ///
     /// # Errors
     /// There is none; says when there will be.
-    pub(super) fn take(&mut self, now: Moment, per_s: u32, burst: u32) -> Result<(), Duration> {
+    pub fn take(&mut self, now: Moment, per_s: u32, burst: u32) -> Result<(), Duration> {
         let each = Duration::from_micros(1_000_000 / u64::from(per_s.max(1)));
         let full_at = self.full_at.max(now) + each;
         let empty = each * burst.max(1);
