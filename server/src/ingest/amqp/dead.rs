@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Connection};
+use lapin::{Channel, Connection};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -18,7 +18,7 @@ use super::broker_url::BrokerUrl;
 use super::failure::Failure;
 use super::link::connect;
 use super::names::Names;
-use super::outlet::Outlet;
+use super::outlet::{Outlet, content_properties};
 use super::topology::CLOSE_OK;
 
 /// A refused message.
@@ -96,7 +96,8 @@ impl DeadLetters {
             if !published.contains(&letter.id) {
                 let key =
                     ShortString::try_new(letter.routing_key.as_str()).map_err(|_| DeadError("a routing key is too long".to_owned()))?;
-                outlet.publish(&self.names.feed, &key, &letter.body, letter.properties()).await?;
+                let properties = content_properties(letter.content_type.as_deref(), letter.content_encoding.as_deref());
+                outlet.publish(&self.names.feed, &key, &letter.body, properties).await?;
                 published.insert(letter.id.clone());
             }
             self.channel.basic_ack(*tag, BasicAckOptions::default()).await?;
@@ -122,35 +123,23 @@ impl Letter {
             Some(AMQPValue::LongString(text)) => text.to_string(),
             _ => String::new(),
         };
-        let offset = match headers.inner().get("tickwire-offset") {
+        let offset = match headers.inner().get(header::OFFSET) {
             Some(AMQPValue::LongLongInt(offset)) => u64::try_from(*offset).unwrap_or_default(),
             _ => 0,
         };
         let property = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
         Self {
             offset,
-            reason: text("tickwire-reason"),
-            detail: text("tickwire-detail"),
+            reason: text(header::REASON),
+            detail: text(header::DETAIL),
             routing_key: delivery.routing_key.to_string(),
             content_type: property(delivery.properties.content_type()),
             content_encoding: property(delivery.properties.content_encoding()),
-            is_cut: headers.inner().get("tickwire-cut") == Some(&AMQPValue::Boolean(true)),
+            is_cut: headers.inner().get(header::CUT) == Some(&AMQPValue::Boolean(true)),
             // A letter that somebody else put there has no copies.
             id: property(delivery.properties.message_id()).unwrap_or_else(|| format!("delivery {}", delivery.delivery_tag)),
             body: delivery.data,
         }
-    }
-
-    fn properties(&self) -> BasicProperties {
-        let short = |text: &String| ShortString::try_new(text.as_str()).ok();
-        let mut properties = BasicProperties::default();
-        if let Some(content_type) = self.content_type.as_ref().and_then(short) {
-            properties = properties.with_content_type(content_type);
-        }
-        if let Some(content_encoding) = self.content_encoding.as_ref().and_then(short) {
-            properties = properties.with_content_encoding(content_encoding);
-        }
-        properties
     }
 }
 
@@ -169,6 +158,15 @@ impl From<lapin::Error> for DeadError {
     fn from(error: lapin::Error) -> Self {
         Self(error.to_string())
     }
+}
+
+/// Headers of a refused message.
+pub(crate) mod header {
+    pub(crate) const REASON: &str = "tickwire-reason";
+    pub(crate) const DETAIL: &str = "tickwire-detail";
+    pub(crate) const OFFSET: &str = "tickwire-offset";
+    pub(crate) const STREAM: &str = "tickwire-stream";
+    pub(crate) const CUT: &str = "tickwire-cut";
 }
 
 /// Letters in hand at once: as many as the queue holds.

@@ -18,13 +18,7 @@ pub(crate) struct Names {
 impl Names {
     /// Names that begin with `prefix`. A prefix beyond AMQP's 255 bytes is cut, which the configuration's check does not let happen.
     pub(crate) fn new(prefix: &str) -> Self {
-        let name = |rest: &str| {
-            let mut name = format!("{prefix}{rest}");
-            while name.len() > SHORT_STRING_BYTES_MAX {
-                name.pop();
-            }
-            ShortString::try_new(name).unwrap_or_default()
-        };
+        let name = |rest: &str| short(&format!("{prefix}{rest}"));
         Self {
             feed: name("tickwire.feed"),
             log: name("tickwire.feed.log"),
@@ -34,8 +28,17 @@ impl Names {
     }
 }
 
+/// A short string, cut where AMQP ends one.
+pub(crate) fn short(text: &str) -> ShortString {
+    let mut end = text.len().min(SHORT_STRING_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    ShortString::try_new(&text[..end]).unwrap_or_default()
+}
+
 /// Bytes in an AMQP short string.
-pub(crate) const SHORT_STRING_BYTES_MAX: usize = 255;
+const SHORT_STRING_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {

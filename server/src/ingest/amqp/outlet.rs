@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::broker_url::BrokerUrl;
 use super::failure::Failure;
 use super::link::connect;
+use super::names::short;
 
 /// An open connection with confirms on.
 pub(crate) struct Outlet {
@@ -50,6 +51,18 @@ impl Outlet {
             Ok(Ok(Confirmation::Nack(None))) => Err(Failure::Away("the broker did not store the message".to_owned())),
         }
     }
+}
+
+/// Properties that say what a body is, as its publisher said it.
+pub(crate) fn content_properties(content_type: Option<&str>, content_encoding: Option<&str>) -> BasicProperties {
+    let mut properties = BasicProperties::default();
+    if let Some(content_type) = content_type {
+        properties = properties.with_content_type(short(content_type));
+    }
+    if let Some(content_encoding) = content_encoding {
+        properties = properties.with_content_encoding(short(content_encoding));
+    }
+    properties
 }
 
 /// Time for a message to be stored. A blocked broker takes longer; whoever publishes tries again.

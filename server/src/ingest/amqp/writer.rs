@@ -12,9 +12,10 @@ use tracing::{debug, warn};
 use super::AmqpConfig;
 use super::backoff::{Backoff, chance};
 use super::checkpoint::seal;
+use super::dead::header;
 use super::failure::Failure;
-use super::names::{Names, SHORT_STRING_BYTES_MAX};
-use super::outlet::Outlet;
+use super::names::{Names, short};
+use super::outlet::{Outlet, content_properties};
 use crate::ingest::source::LogMessage;
 use crate::telemetry::Metrics;
 
@@ -105,22 +106,17 @@ impl Writer {
         let cut = message.body.len() > DEAD_BODY_BYTES_MAX;
         let body = &message.body[..message.body.len().min(DEAD_BODY_BYTES_MAX)];
         let mut headers = FieldTable::default();
-        headers.insert("tickwire-reason".into(), AMQPValue::LongString((*reason).into()));
-        headers.insert("tickwire-detail".into(), AMQPValue::LongString(detail.as_str().into()));
-        headers.insert("tickwire-offset".into(), AMQPValue::LongLongInt(i64::try_from(message.seq).unwrap_or(i64::MAX)));
-        headers.insert("tickwire-stream".into(), AMQPValue::LongString(self.names.log.as_str().into()));
+        headers.insert(header::REASON.into(), AMQPValue::LongString((*reason).into()));
+        headers.insert(header::DETAIL.into(), AMQPValue::LongString(detail.as_str().into()));
+        headers.insert(header::OFFSET.into(), AMQPValue::LongLongInt(i64::try_from(message.seq).unwrap_or(i64::MAX)));
+        headers.insert(header::STREAM.into(), AMQPValue::LongString(self.names.log.as_str().into()));
         if cut {
-            headers.insert("tickwire-cut".into(), AMQPValue::Boolean(true));
+            headers.insert(header::CUT.into(), AMQPValue::Boolean(true));
         }
         // Every node meets the same message; the identifier lets readers of the queue see that.
         let id = format!("{}:{}", self.names.log, message.seq);
-        let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers).with_message_id(short(&id));
-        if let Some(content_type) = &message.content_type {
-            properties = properties.with_content_type(short(content_type));
-        }
-        if let Some(content_encoding) = &message.content_encoding {
-            properties = properties.with_content_encoding(short(content_encoding));
-        }
+        let content = content_properties(message.content_type.as_deref(), message.content_encoding.as_deref());
+        let properties = content.with_delivery_mode(PERSISTENT).with_headers(headers).with_message_id(short(&id));
         link.publish(&self.names.dead, &short(&message.routing_key), body, properties).await?;
         self.metrics.dead_letters_written.inc();
         Ok(())
@@ -135,15 +131,6 @@ impl Writer {
             }
         }
     }
-}
-
-/// A short string, cut where AMQP ends one.
-fn short(text: &str) -> ShortString {
-    let mut end = text.len().min(SHORT_STRING_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    ShortString::try_new(&text[..end]).unwrap_or_default()
 }
 
 const PERSISTENT: u8 = 2;
