@@ -8,6 +8,8 @@ use clap::Subcommand;
 use serde_json::json;
 use tickwire_server::ingest::{BrokerUrl, DeadLetters, LETTERS_MAX, Letter};
 
+use crate::runtime::block_on;
+
 /// Flags of `tickwire dead`.
 #[derive(clap::Args)]
 pub(crate) struct Dead {
@@ -76,13 +78,7 @@ struct Replay {
 impl Dead {
     /// Runs the command.
     pub(crate) fn run(self) -> ExitCode {
-        let done = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .context("cannot start")
-            .and_then(|runtime| runtime.block_on(self.act()));
-        match done {
+        match block_on(self.act()) {
             Ok(()) => ExitCode::SUCCESS,
             // Whoever reads us has seen enough.
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) => {

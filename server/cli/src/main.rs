@@ -3,6 +3,7 @@
 mod bench;
 mod dead;
 mod demo;
+mod runtime;
 mod serve;
 mod settings;
 mod simulate;

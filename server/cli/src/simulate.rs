@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use tickwire::publish::{Publisher, PublisherState};
 use tickwire::v1::{FeedMessage, update::Body};
 use tickwire_simulator::{Market, Publication};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing_subscriber::EnvFilter;
+
+use crate::runtime::block_on;
 
 /// Flags of `tickwire simulate`.
 #[derive(clap::Args)]
@@ -42,13 +44,7 @@ impl Simulate {
     pub(crate) fn run(self) -> ExitCode {
         let filter = EnvFilter::try_from_env("TICKWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,lapin=off"));
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
-        let ended = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .context("cannot start")
-            .and_then(|runtime| runtime.block_on(self.publish()));
-        match ended {
+        match block_on(self.publish()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 say(&format!("{error:#}"));
