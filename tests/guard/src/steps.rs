@@ -52,7 +52,10 @@ fn tick(encoding: Encoding, subscribers: u32) -> Box<dyn FnMut()> {
     let mut world = World::new(1);
     (0..subscribers).for_each(|n| world.subscribe(n, encoding, 0, 1));
     world.settle();
-    let mut batch = Batch { entries: vec![Entry::Update(quote(1, 0))] };
+    apply_and_flush(world, Batch { entries: vec![Entry::Update(quote(1, 0))] })
+}
+
+fn apply_and_flush(mut world: World, mut batch: Batch) -> Box<dyn FnMut()> {
     let mut seq = FIRST_SEQ;
     Box::new(move || {
         renew(&mut batch, &mut seq);
@@ -85,13 +88,7 @@ fn events() -> Box<dyn FnMut()> {
     let status = v1::Status { phase: v1::TradingPhase::Halted as i32, ..Default::default() };
     let trade = v1::Trade { price: 18_742, quantity: 1, ..Default::default() };
     let other = |body| Entry::Update(v1::Update { id: 1, body: Some(body), ..Default::default() });
-    let mut batch = Batch { entries: vec![Entry::Update(quote(1, 0)), other(Body::Status(status)), other(Body::Trade(trade))] };
-    let mut seq = FIRST_SEQ;
-    Box::new(move || {
-        renew(&mut batch, &mut seq);
-        world.engine.apply(world.now, &batch);
-        world.flush();
-    })
+    apply_and_flush(world, Batch { entries: vec![Entry::Update(quote(1, 0)), other(Body::Status(status)), other(Body::Trade(trade))] })
 }
 
 fn encode(encoding: Encoding) -> Box<dyn FnMut()> {

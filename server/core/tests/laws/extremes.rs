@@ -5,11 +5,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tickwire_core::access::{Authority, Grant};
 use tickwire_core::engine::{Arrival, ConnectionKey, Engine, EngineConfig, FrameRef, RATE_CLASSES_MS, Sink, Written};
-use tickwire_core::intake::{Intake, IntakeConfig, Message};
+use tickwire_core::intake::{Intake, Message};
 use tickwire_core::{Batch, Entry};
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, subscribe_item::Target, update::Body};
 use tickwire_proto::wire::{self, Encoding};
 use tickwire_proto::{Moment, Pattern, Scale};
+
+use super::intake_config;
 
 /// One client of each encoding at each of three rates; their sockets jam and clear.
 struct Client {
@@ -65,19 +67,6 @@ fn grant() -> Grant {
 
 fn config() -> EngineConfig {
     EngineConfig { stalled_max: Duration::from_secs(100_000), ..EngineConfig::default() }
-}
-
-fn intake_config() -> IntakeConfig {
-    IntakeConfig {
-        routing_prefix: String::new(),
-        price_scale: Scale::default(),
-        quantity_scale: Scale::default(),
-        body_bytes_max: 1 << 20,
-        updates_max: 1_000,
-        instruments_max: 10,
-        rules: Vec::new(),
-        mappings: Vec::new(),
-    }
 }
 
 /// A message of the feed at position `seq`.

@@ -4,24 +4,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use prost::Message as _;
-use tickwire_core::intake::{Intake, IntakeConfig, Message};
+use tickwire_core::intake::{Intake, Message};
 use tickwire_core::{Batch, Entry};
 use tickwire_proto::v1::{self, update::Body};
 use tickwire_proto::wire::{self, Encoding, Naming};
 use tickwire_proto::{Scale, image::Image};
 
-fn config() -> IntakeConfig {
-    IntakeConfig {
-        routing_prefix: String::new(),
-        price_scale: Scale::default(),
-        quantity_scale: Scale::default(),
-        body_bytes_max: 1 << 20,
-        updates_max: 1_000,
-        instruments_max: 10,
-        rules: Vec::new(),
-        mappings: Vec::new(),
-    }
-}
+use super::intake_config;
 
 fn update() -> impl Strategy<Value = v1::Update> {
     let price = || option::of(-1_000_000..1_000_000_i64);
@@ -51,7 +40,7 @@ fn update() -> impl Strategy<Value = v1::Update> {
 
 /// The batch of messages, and the image that it makes. An engine is given nothing else, so equal batches make equal records for clients.
 fn taken(scales: [Scale; 2], encoding: Encoding, messages: &[Vec<v1::Update>]) -> (Vec<Entry>, Image) {
-    let (mut intake, mut batch) = (Intake::new(config()), Batch::default());
+    let (mut intake, mut batch) = (Intake::new(intake_config()), Batch::default());
     let [price_scale, quantity_scale] = scales;
     let info = v1::InstrumentInfo {
         symbol: "a".into(),

@@ -5,9 +5,15 @@
 //!
 //! `cargo test -p tickwire-core --test nodes`; `SEED=17` replays one world, `SEEDS=5000` plays as many.
 
+#[path = "../world/everybody.rs"]
+mod everybody;
 mod market;
 mod network;
+#[path = "../world/random.rs"]
+mod random;
 mod reader;
+#[path = "../world/request.rs"]
+mod request;
 mod world;
 
 use world::World;

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use tickwire_core::access::{Authority, Grant};
 use tickwire_core::engine::{Arrival, ConnectionKey, Engine, EngineConfig};
 use tickwire_core::{Batch, Entry};
 use tickwire_proto::session::{Event, Input, Item, Output, Session, SessionConfig, State, SubscribeOptions, SubscriptionId};
-use tickwire_proto::v1::{self, ErrorCode, subscribe_item::Target};
+use tickwire_proto::v1::ErrorCode;
 use tickwire_proto::wire::Encoding;
 use tickwire_proto::{Moment, Pattern, Symbol};
 
+use crate::everybody::Everybody;
 use crate::market::Market;
 use crate::network::Network;
+use crate::random::Random;
 use crate::reader::Reader;
+use crate::request::request_of;
 
 pub(crate) struct World {
     random: Random,
@@ -95,7 +97,7 @@ impl World {
             76..82 => self.subscribe(client),
             82..85 => self.unsubscribe(client),
             85..88 => {
-                let conflate_ms = [None, Some(0), Some(100), Some(1_000)][self.random.below(4) as usize];
+                let conflate_ms = self.random.pick(&[None, Some(0), Some(100), Some(1_000)]);
                 let Client { session, subscriptions, .. } = &mut self.clients[client];
                 if let Some((id, ..)) = subscriptions.last() {
                     session.set_conflation(self.now, *id, conflate_ms);
@@ -111,7 +113,7 @@ impl World {
             96 => self.clients[client].session.handle(self.now, Input::Paused(true)),
             97 => self.clients[client].session.handle(self.now, Input::Paused(false)),
             98 => self.clients[client].session.handle(self.now, Input::Wake),
-            _ if self.random.below(4) == 0 => self.reset(),
+            _ if self.random.one_in(4) => self.reset(),
             _ => {}
         }
     }
@@ -124,9 +126,9 @@ impl World {
     }
 
     fn subscribe(&mut self, n: usize) {
-        let target = ["a.A", "a.B", "b.C", "a.*", "b.#", "#"][self.random.below(6) as usize];
-        let trades = self.random.below(2) == 0;
-        let conflate_ms = [None, Some(0), Some(50), Some(500)][self.random.below(4) as usize];
+        let target = self.random.pick(&["a.A", "a.B", "b.C", "a.*", "b.#", "#"]);
+        let trades = self.random.one_in(2);
+        let conflate_ms = self.random.pick(&[None, Some(0), Some(50), Some(500)]);
         let client = &mut self.clients[n];
         if client.subscriptions.len() < SUBSCRIPTIONS_MAX {
             let item = Item { target: target.into() };
@@ -145,7 +147,7 @@ impl World {
     }
 
     fn read(&mut self, n: usize) {
-        let most = if self.random.below(3) == 0 { usize::MAX } else { self.random.below(6) as usize };
+        let most = if self.random.one_in(3) { usize::MAX } else { self.random.below(6) as usize };
         let Client { session, subscriptions, .. } = &mut self.clients[n];
         for (id, _, reader) in subscriptions {
             reader.read(session, *id, most);
@@ -321,61 +323,6 @@ impl World {
                 }
             }
         }
-    }
-}
-
-/// The request that an SSE client makes, as a server reads it.
-fn request_of(session: &Session) -> (v1::Hello, v1::Subscribe) {
-    let query = session.sse_query();
-    let value = |name: &str| {
-        let pairs = query.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.replace("%23", "#")).next()
-    };
-    let number = |name: &str| value(name).and_then(|value| value.parse().ok());
-    let hello = v1::Hello {
-        protocol: 1,
-        resume: session.resume_token().map(str::to_owned),
-        conflate_ms: number("conflate_ms"),
-        heartbeat_ms: number("heartbeat_ms"),
-        ..v1::Hello::default()
-    };
-    let trades = value("trades").is_some();
-    let symbols = value("symbols").expect("a query names symbols");
-    let item = |text: &str| {
-        let target = if Pattern::is_wild(text) { Target::Pattern(text.into()) } else { Target::Symbol(text.into()) };
-        v1::SubscribeItem { target: Some(target), conflate_ms: None, trades }
-    };
-    (hello, v1::Subscribe { items: symbols.split(',').map(item).collect(), replace: false })
-}
-
-/// Lets everybody see everything.
-struct Everybody;
-
-impl Authority for Everybody {
-    fn grant(&self, _: Option<&str>, _: u64) -> Result<Grant, ErrorCode> {
-        Ok(Grant {
-            subject: "anybody".into(),
-            patterns: vec![Pattern::parse("#").expect("a pattern")],
-            expires_at_s: None,
-            conflate_ms_min: 0,
-            subscriptions_max: None,
-        })
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
     }
 }
 

@@ -3,11 +3,13 @@
 //! Everything comes from one seed. `SEED=7` replays a world and prints all that happened in it, `SEEDS=100000` plays as many,
 //! `MINUTES=5` makes each that long. What is simulated and what is checked: `docs/testing.md`.
 
+mod everybody;
 mod market;
 mod network;
 mod node;
 mod random;
 mod reader;
+mod request;
 mod world;
 
 use std::fmt::Write as _;

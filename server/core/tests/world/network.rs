@@ -11,10 +11,8 @@ use tickwire_proto::v1::ErrorCode;
 pub(crate) struct Network {
     pub(crate) wires: BTreeMap<ConnectionKey, Wire>,
     pub(crate) now: Moment,
-    /// Whether each node's feed is well, as the test sees it.
-    pub(crate) is_fed: Vec<bool>,
-    /// When each was well last.
-    pub(crate) fed_at: Vec<Moment>,
+    /// When each node's feed was well last, as the test sees it.
+    pub(crate) fed_at: Vec<Option<Moment>>,
     keys: u32,
 }
 
@@ -24,7 +22,7 @@ pub(crate) struct Wire {
     /// `None`: the client has gone, and the server has not noticed.
     pub(crate) client: Option<usize>,
     latency: Duration,
-    pub(crate) bytes_per_s: u64,
+    bytes_per_s: u64,
     free_at: Moment,
     /// Nothing arrives before.
     pub(crate) stalled_until: Moment,
@@ -101,6 +99,10 @@ impl Wire {
         if due { self.to_server.pop_front().map(|(_, frame)| frame) } else { None }
     }
 
+    pub(crate) fn is_slow(&self) -> bool {
+        self.bytes_per_s < FAST_BYTES_PER_S
+    }
+
     /// Whether a blocked socket has taken everything.
     pub(crate) fn is_writable(&self) -> bool {
         self.bytes <= SOCKET_BYTES / 2
@@ -122,8 +124,8 @@ impl Sink for Network {
         assert!(wire.bytes <= SOCKET_BYTES + BACKLOG_BYTES_MAX, "{} bytes were written to a full socket", wire.bytes);
         wire.free_at = wire.free_at.max(now) + Duration::from_micros(bytes as u64 * 1_000_000 / wire.bytes_per_s);
         // News of a feed waits like data for a client that cannot take any; a heartbeat brings it in a second at the latest.
-        let is_slow = wire.bytes_per_s < SLOW_BYTES_PER_S || now.since(wire.rough_at) < HEARTBEAT_MAX;
-        let was_fed = self.is_fed[wire.node] || (is_slow && now.since(self.fed_at[wire.node]) < HEARTBEAT_MAX);
+        let is_slow = wire.is_slow() || now.since(wire.rough_at) < HEARTBEAT_MAX;
+        let was_fed = self.fed_at[wire.node].is_some_and(|at| at == now || (is_slow && now.since(at) < HEARTBEAT_MAX));
         wire.to_client.push_back(Frame { at: wire.free_at + wire.latency, written_at: now, was_fed, payload: frame.payload.to_vec() });
     }
 
@@ -145,8 +147,8 @@ impl Sink for Network {
     }
 }
 
-/// A link below this rate is slow.
-const SLOW_BYTES_PER_S: u64 = 1_000_000;
+/// A link that never fills up.
+pub(crate) const FAST_BYTES_PER_S: u64 = 10_000_000;
 /// A heartbeat, and the time for a full socket to take it.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 /// Bytes that a socket holds before it is full.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tickwire_core::access::{Authority, Grant};
 use tickwire_core::engine::{Engine, EngineConfig};
 use tickwire_core::health::{FeedRule, Monitor};
 use tickwire_core::intake::{Intake, IntakeConfig, Message};
 use tickwire_core::{Batch, Entry, InstrumentId};
-use tickwire_proto::v1::{self, ErrorCode};
+use tickwire_proto::v1;
 use tickwire_proto::{Moment, Pattern, Scale};
 
+use crate::everybody::Everybody;
 use crate::market::{Market, START_US};
 
 pub(crate) struct Node {
@@ -46,16 +46,6 @@ impl Node {
         };
         let config = EngineConfig {
             node: name.clone(),
-            message_bytes_max: 65_536,
-            subscriptions_max: 2_000,
-            items_max: 1_000,
-            commands_per_s: 10,
-            commands_burst: 40,
-            hello_within: Duration::from_secs(5),
-            conflate_ms_default: 250,
-            conflate_ms_min: 0,
-            heartbeat: Duration::from_secs(5),
-            stalled_max: Duration::from_secs(30),
             events_kept: if small { 10 } else { 1_000 },
             events_waiting_max: if small { 3 } else { 64 },
             ..EngineConfig::default()
@@ -207,24 +197,6 @@ pub(crate) fn epoch(life: u32) -> String {
 
 pub(crate) fn pattern(text: &str) -> Pattern {
     Pattern::parse(text).expect("a pattern")
-}
-
-/// Lets everybody see everything, until their token ends.
-struct Everybody;
-
-impl Authority for Everybody {
-    fn grant(&self, token: Option<&str>, _: u64) -> Result<Grant, ErrorCode> {
-        if token.is_some_and(|token| token.starts_with("late")) {
-            return Err(ErrorCode::AuthInvalid);
-        }
-        Ok(Grant {
-            subject: "anybody".into(),
-            patterns: vec![pattern("#")],
-            expires_at_s: None,
-            conflate_ms_min: 0,
-            subscriptions_max: None,
-        })
-    }
 }
 
 /// Silence after which a feed is STALE.

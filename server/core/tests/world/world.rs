@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use tickwire_core::engine::{Arrival, ConnectionKey};
 use tickwire_proto::session::{Event, Input, Item, Output, Session, SessionConfig, State, SubscribeOptions, SubscriptionId};
-use tickwire_proto::v1::{self, ErrorCode, subscribe_item::Target};
+use tickwire_proto::v1::{self, ErrorCode};
 use tickwire_proto::wire::Encoding;
 use tickwire_proto::{Moment, Pattern};
 
 use crate::market::{Market, fields_of};
-use crate::network::Network;
+use crate::network::{FAST_BYTES_PER_S, Network};
 use crate::node::{Node, pattern};
 use crate::random::Random;
 use crate::reader::Reader;
+use crate::request::request_of;
 
 pub(crate) struct World {
     random: Random,
@@ -385,14 +386,11 @@ impl World {
                 }
             }
         }
-        self.network.is_fed.clear();
-        self.network.fed_at.resize(self.nodes.len(), self.now);
-        for (n, node) in self.nodes.iter_mut().enumerate() {
+        self.network.fed_at.resize(self.nodes.len(), None);
+        for (node, fed_at) in self.nodes.iter_mut().zip(&mut self.network.fed_at) {
             node.tell_health(self.now);
-            let is_fed = node.is_fed(self.now);
-            self.network.is_fed.push(is_fed);
-            if is_fed {
-                self.network.fed_at[n] = self.now;
+            if node.is_fed(self.now) {
+                *fed_at = Some(self.now);
             }
         }
         self.deliver()?;
@@ -574,7 +572,7 @@ impl World {
         let Some(wire) = client.wire.and_then(|key| self.network.wires.get(&key)) else { return Ok(()) };
         let node = &self.nodes[wire.node];
         let since = client.changed_at.max(wire.rough_at);
-        let is_slow = wire.blocked || wire.bytes_per_s < FAST_BYTES_PER_S;
+        let is_slow = wire.blocked || wire.is_slow();
         if client.paused || is_slow || !node.is_synced() || node.is_cut_off || self.now.since(since) < SETTLED_AFTER {
             return Ok(());
         }
@@ -684,30 +682,6 @@ fn describe(encoding: Encoding, payload: &[u8]) -> String {
     }
 }
 
-/// The request that a one-way client makes, as a server reads it.
-fn request_of(session: &Session) -> (v1::Hello, v1::Subscribe) {
-    let query = session.sse_query();
-    let value = |name: &str| {
-        let pairs = query.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.replace("%23", "#")).next()
-    };
-    let number = |name: &str| value(name).and_then(|value| value.parse().ok());
-    let hello = v1::Hello {
-        protocol: 1,
-        resume: session.resume_token().map(str::to_owned),
-        conflate_ms: number("conflate_ms"),
-        heartbeat_ms: number("heartbeat_ms"),
-        ..v1::Hello::default()
-    };
-    let trades = value("trades").is_some();
-    let item = |text: &str| {
-        let target = if Pattern::is_wild(text) { Target::Pattern(text.into()) } else { Target::Symbol(text.into()) };
-        v1::SubscribeItem { target: Some(target), conflate_ms: None, trades }
-    };
-    let symbols = value("symbols").unwrap_or_default();
-    (hello, v1::Subscribe { items: symbols.split(',').filter(|text| !text.is_empty()).map(item).collect(), replace: false })
-}
-
 /// Heartbeat that clients ask for.
 const HEARTBEAT_MS: u32 = 1_000;
 /// Two heartbeats and half a second, and one step.
@@ -717,8 +691,6 @@ const SETTLED_AFTER: Duration = Duration::from_secs(8);
 /// Calm at the end of a world.
 const QUIET: Duration = Duration::from_secs(120);
 const RATES: [Option<u32>; 6] = [None, Some(0), Some(100), Some(250), Some(1_000), Some(5_000)];
-/// A link that never fills up.
-const FAST_BYTES_PER_S: u64 = 10_000_000;
 const SUBSCRIPTIONS_MAX: usize = 4;
 const INSTRUMENTS_MAX: usize = 12;
 const STEPS_PER_S_MAX: u32 = 3_000;
