@@ -199,7 +199,7 @@ impl Table {
             self.push_gap(number, known, to, stats, outputs);
         }
         let Some(row) = row_of(&mut self.rows, number) else { return };
-        if is_image && !old && !is_event {
+        if is_image && !is_event {
             row.anchor(update.seq);
         }
         if is_event {

@@ -383,6 +383,66 @@ fn events_begin_with_the_first_image() {
 }
 
 #[test]
+fn an_event_of_the_same_message_as_the_first_image_is_given() {
+    // A late instrument: its first message sets a price and halts it.
+    check(
+        "subscribe stock.*; live; image stock.B seq=9 bid=9.00; event stock.B seq=9 phase=HALTED; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read stock.B bid 9.00
+            0.000 read [HALTED] stock.B bid 9.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
+fn a_feed_that_sends_an_image_with_an_event_loses_neither() {
+    // The node lags behind what is known, so its own images say nothing new; events have begun all the same.
+    check(
+        "subscribe AAPL; live; image AAPL seq=20 bid=9.00; read 1; cut; wait 1s; open; welcome resume=IMAGES; ack; image AAPL seq=5 bid=1.00;
+         complete; image AAPL seq=30 bid=3.00; event AAPL seq=30 phase=HALTED; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read AAPL bid 9.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 ready #1
+            1.000 read AAPL bid 3.00
+            1.000 read [HALTED] AAPL bid 3.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
+fn a_replay_may_begin_with_the_event_of_the_first_image() {
+    // The connection broke between the image and the event of one message.
+    check(
+        "subscribe AAPL; live; image AAPL seq=9 bid=9.00; cut; wait 1s; open; welcome; ack
+         event AAPL seq=8 phase=OPEN; event AAPL seq=9 phase=HALTED; complete; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 read AAPL bid 9.00 OPEN (+1, - to -)
+            1.000 read [HALTED] AAPL bid 9.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
 fn a_message_that_comes_again_leaves_the_state_it_left_before() {
     check(
         "subscribe AAPL; live; image AAPL seq=9 phase=OPEN; delta AAPL seq=10 phase=PRE_OPEN; event AAPL seq=10 phase=HALTED; read 1;

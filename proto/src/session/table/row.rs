@@ -39,7 +39,8 @@ pub(in crate::session) struct Row {
     /// Whether the server has acknowledged a subscription that covers it. What comes before belongs to one that has ended, and may break
     /// off at any record.
     served: bool,
-    /// Whether the next image is where events begin: what is at or below its position was before, and is not replayed to anybody.
+    /// Whether the next image is where events begin: what is below its position was before, and is not replayed to anybody. At its
+    /// position there may be an event that came after it in the same message.
     begins: bool,
 }
 
@@ -82,11 +83,12 @@ impl Row {
         self.begins = true;
     }
 
-    /// An image is applied: events begin with it, unless they had begun already.
+    /// An image came: events begin with it, unless they had begun already.
     pub(super) fn anchor(&mut self, seq: u64) {
         let given = &mut self.given[EVENTS];
-        if core::mem::take(&mut self.begins) && seq >= given.seq {
-            *given = EventMark { seq, count: u32::MAX };
+        let Some(before) = seq.checked_sub(1).filter(|_| core::mem::take(&mut self.begins)) else { return };
+        if before >= given.seq {
+            *given = EventMark { seq: before, count: u32::MAX };
         }
     }
 
@@ -157,6 +159,7 @@ impl Row {
     /// Whether an event was not given yet: by position, and by its number among the events of that position.
     pub(super) fn is_new_event(&mut self, seq: u64, is_single_trade: bool) -> bool {
         let class = if is_single_trade { TRADES } else { EVENTS };
+        self.begins &= is_single_trade;
         let (told, given) = (&mut self.told[class], &mut self.given[class]);
         if told.seq != seq {
             *told = EventMark { seq, count: 0 };
