@@ -24,7 +24,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("tickwire-load", &["tickwire-proto", "tickwire-simulator"]),
     ("tickwire-rig", &[]),
     ("tickwire-tests", &["tickwire-proto", "tickwire-simulator", "tickwire", "tickwire-rig"]),
-    ("tickwire-bench", &["tickwire-load"]),
+    // The floor writes the same bytes in its own way, of the same market.
+    ("tickwire-bench", &["tickwire-proto", "tickwire-simulator", "tickwire-load"]),
     ("tickwire-fuzz", &["tickwire-proto", "tickwire-core", "tickwire-server"]),
     ("tickwire-guard", &["tickwire-proto", "tickwire-core"]),
     ("tickwire-examples", &["tickwire"]),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tickwire_load::workload::{self, Host, Settings};
-use tickwire_load::{Figures, Progress, Target, Wire};
+use tickwire_load::{Figures, Progress, Server, Target, Wire};
 
 use crate::settings::print;
 
@@ -178,12 +178,9 @@ impl Bench {
             bail!("--rate, --market and --set belong to --serve: another server has the market it has");
         }
         let host = if load.serve {
-            Host::Own {
-                program: std::env::current_exe().context("this program has no path")?,
-                market: load.market.unwrap_or(usual.market),
-                updates_per_s: load.rate.unwrap_or(usual.rate),
-                set: load.set.clone(),
-            }
+            let (market, updates_per_s) = (load.market.unwrap_or(usual.market), load.rate.unwrap_or(usual.rate));
+            let args = Server::demo(market, updates_per_s, load.connections.unwrap_or(usual.connections), &load.set);
+            Host::Own { program: std::env::current_exe().context("this program has no path")?, args, market, updates_per_s }
         } else {
             Host::Running { target: Target::parse(&load.url)?, pids: load.pid.clone() }
         };

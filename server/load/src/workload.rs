@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::ticker::Manner;
-use crate::{
-    Crowd, Figures, Gathering, Meter, Pace, Percentiles, Progress, Server, ServerFigures, Target, Ticker, Wire, allow_descriptors,
-};
+use crate::{Conversation, Figures, Group, Meter, Pace, Probe, Progress, Sample, Server, Target, Ticker, Wire, allow_descriptors};
 
 /// Where the load goes.
 #[derive(Clone, Debug)]
@@ -23,14 +21,14 @@ pub enum Host {
     },
     /// A server of our own with a steady market, new for each measurement.
     Own {
-        /// The `tickwire` program.
+        /// A program that says where it listens, and speaks Tickwire.
         program: PathBuf,
+        /// Its arguments, such as those of [`Server::demo`].
+        args: Vec<String>,
         /// Instruments of the market.
         market: u32,
         /// Updates a second, over all of them.
         updates_per_s: u32,
-        /// Further settings, `KEY=VALUE`.
-        set: Vec<String>,
     },
 }
 
@@ -120,9 +118,9 @@ impl<'a> Run<'a> {
                 let symbols = if settings.symbols.is_empty() { vec!["#".to_owned()] } else { settings.symbols.clone() };
                 Ok(Self { settings, name, target: target.clone(), meter, symbols, steady: false, _server: None })
             }
-            Host::Own { program, market, updates_per_s, set } => {
+            Host::Own { program, args, market, .. } => {
                 progress.step("starting a server");
-                let server = Server::start(program, &Server::demo(*market, *updates_per_s, settings.connections, set))?;
+                let server = Server::start(program, args)?;
                 let meter = Some(Meter::new(vec![server.pid()])?);
                 let symbols = if settings.symbols.is_empty() {
                     (0..*market).map(|n| format!("bench.S{n}")).collect()
@@ -145,37 +143,20 @@ impl<'a> Run<'a> {
             credit: groups.len() > 1,
             steady: self.steady,
         });
-        // What is allocated once is there after a first small crowd has come and gone.
-        let mut first = Crowd::new()?;
-        self.gather(&mut first, &manner, (settings.connections.min(FIRST_CONNECTIONS), Pace::Free), GATHER_AT_ONCE, progress)?;
-        first.run(FIRST_STAY, |_, _| Ok(()))?;
-        drop(first);
-        std::thread::sleep(FIRST_LEAVES);
-        let empty = self.rss()?;
+        let converse = |n: u32| -> Box<dyn Conversation> { Box::new(Ticker::new(manner.clone(), self.chosen(n))) };
+        let probe = Probe {
+            address: self.target.address,
+            meter: self.meter.as_ref(),
+            converse: &converse,
+            connections: settings.connections,
+            warm_up: settings.warm_up,
+            duration: settings.duration,
+        };
+        let empty = probe.empty(progress)?;
 
         // One thread for each group, so that reading slowly is not reading late.
         let group = |(connections, pace): (u32, Pace), progress: &mut Progress| -> Result<Figures> {
-            let mut crowd = Crowd::new()?;
-            self.gather(&mut crowd, &manner, (connections, pace), at_once, progress)?;
-            let (images, ready) = (crowd.tally().images, Percentiles::of(crowd.ready_after()));
-            crowd.run(settings.warm_up, |_, _| Ok(()))?;
-            crowd.restart();
-            let (cpu, start) = (self.cpu()?, Instant::now());
-            let seconds = settings.duration.as_secs();
-            crowd.run(settings.duration, |tally, past| {
-                let (delivered, lost) = (tally.records as f64 / past.as_secs_f64().max(0.1), tally.faults.lost);
-                progress.update(|| format!("{} of {seconds} s: {delivered:.0} updates/s, {lost} lost", past.as_secs()));
-                Ok(())
-            })?;
-            let (span, used, full) = (start.elapsed(), self.cpu()?.saturating_sub(cpu), self.rss()?);
-            let mut tally = crowd.tally().clone();
-            tally.images = images;
-            let server = self.meter.is_some().then(|| ServerFigures {
-                cpu: used,
-                rss_bytes: full,
-                rss_bytes_per_connection: full.saturating_sub(empty) as f64 / f64::from(settings.connections),
-            });
-            Ok(self.figures(connections, tally, span, server, ready))
+            Ok(self.figures(probe.measure(&Group { connections, pace, at_once }, empty, progress)?))
         };
         let mut all = Vec::new();
         std::thread::scope(|scope| {
@@ -199,18 +180,6 @@ impl<'a> Run<'a> {
         Ok(all)
     }
 
-    fn gather(
-        &self,
-        crowd: &mut Crowd,
-        manner: &Arc<Manner>,
-        (connections, pace): (u32, Pace),
-        at_once: usize,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        let gathering = Gathering { connections, at_once, within: READY_WITHIN, pace };
-        crowd.gather(self.target.address, gathering, progress, |n| Box::new(Ticker::new(manner.clone(), self.chosen(n))))
-    }
-
     /// The symbols of the n-th connection: evenly spread, so that a connection has neighbours with none of its symbols.
     fn chosen(&self, n: u32) -> Vec<String> {
         let (all, each) = (self.symbols.len(), self.each());
@@ -222,14 +191,8 @@ impl<'a> Run<'a> {
         self.settings.per_connection.map_or(self.symbols.len(), |each| (each as usize).clamp(1, self.symbols.len()))
     }
 
-    fn figures(
-        &self,
-        connections: u32,
-        tally: crate::Tally,
-        span: Duration,
-        server: Option<ServerFigures>,
-        ready_ms: Percentiles,
-    ) -> Figures {
+    fn figures(&self, sample: Sample) -> Figures {
+        let Sample { connections, tally, span, server, ready_ms } = sample;
         let settings = self.settings;
         let published = match settings.host {
             Host::Own { updates_per_s, .. } => Some(f64::from(updates_per_s) * span.as_secs_f64()),
@@ -252,14 +215,6 @@ impl<'a> Run<'a> {
             ready_ms,
         }
     }
-
-    fn cpu(&self) -> Result<Duration> {
-        self.meter.as_ref().map_or(Ok(Duration::ZERO), Meter::cpu)
-    }
-
-    fn rss(&self) -> Result<u64> {
-        self.meter.as_ref().map_or(Ok(0), Meter::resident_bytes)
-    }
 }
 
 /// Which `each` of `all` symbols the n-th connection takes.
@@ -274,14 +229,6 @@ fn only(mut all: Vec<Figures>) -> Figures {
 
 /// Connections on their way at a time, when it is not the coming that is measured.
 const GATHER_AT_ONCE: usize = 64;
-/// Time for all to be ready. After it, the measurement fails.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// The small crowd that comes first.
-const FIRST_CONNECTIONS: u32 = 20;
-/// How long it stays.
-const FIRST_STAY: Duration = Duration::from_millis(200);
-/// Time to forget it.
-const FIRST_LEAVES: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Load generator and measurements: starts a server, loads it over loopback, reads its CPU and memory from the kernel, prints.
 
+mod floor;
 mod smoke;
 
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Workload {
+    /// Serve as the floor does: the same bytes in the same pattern, and nothing else.
+    Floor(floor::Floor),
     /// CPU per delivered update with and without conflation, and memory per idle connection.
     Smoke {
         /// The `tickwire` program.
@@ -29,6 +32,7 @@ enum Workload {
 
 fn main() -> Result<()> {
     match Cli::parse().workload {
+        Workload::Floor(floor) => floor.run(),
         Workload::Smoke { server, json } => smoke::run(&server, json.as_deref()),
     }
 }

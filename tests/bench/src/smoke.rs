@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tickwire_load::workload::{self, Host, Settings};
-use tickwire_load::{Figures, Progress, Wire, median};
+use tickwire_load::{Figures, Progress, Server, Wire, median};
 
 use crate::{print, progress};
 
@@ -83,7 +83,7 @@ fn idle(program: &Path) -> Settings {
 
 fn settings(program: &Path, (market, updates_per_s): (u32, u32), connections: u32, conflate_ms: u32, duration: Duration) -> Settings {
     Settings {
-        host: Host::Own { program: program.to_owned(), market, updates_per_s, set: Vec::new() },
+        host: Host::Own { program: program.to_owned(), args: Server::demo(market, updates_per_s, connections, &[]), market, updates_per_s },
         connections,
         symbols: Vec::new(),
         per_connection: None,
