@@ -191,6 +191,7 @@ impl fmt::Display for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::FeedSourceConfig;
 
     fn load(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
@@ -263,6 +264,25 @@ mod tests {
         assert!(check(&path("none.pem"), &path("empty.pem")).starts_with("tls.cert certificate "));
         assert!(check(&path("empty.pem"), &path("empty.pem")).contains("holds no certificate in PEM"));
         assert!(check(&path("large.pem"), &path("empty.pem")).contains("is larger than 1048576 bytes"));
+    }
+
+    #[test]
+    fn brokers_are_one_or_several_and_their_files_are_checked() {
+        let two = "feed.amqp.url = [\"amqp://a\", \"amqps://b/prices\"]\n";
+        let FeedSourceConfig::Amqp(amqp) = load(&format!("{OPEN}{two}"), &[], &[]).unwrap().feed.source else { panic!("no broker") };
+        assert_eq!(amqp.brokers.to_string(), "amqp://guest:…@a:5672/%2f, amqps://guest:…@b:5671/prices");
+        let flags = [("feed.amqp.url", "amqp://c, amqp://d")];
+        let FeedSourceConfig::Amqp(amqp) = load(&format!("{OPEN}{two}"), &[], &flags).unwrap().feed.source else { panic!("no broker") };
+        assert_eq!(amqp.brokers.to_string(), "amqp://guest:…@c:5672/%2f, amqp://guest:…@d:5672/%2f");
+        let problems = |more: &[(&str, &str)]| load(OPEN, &[], more).unwrap_err().join("\n");
+        assert!(problems(&[("feed.amqp.url", "amqp://a,http://b")]).starts_with("feed.amqp.url is not of the form amqp://"));
+        assert!(load(&format!("{OPEN}feed.amqp.url = []\n"), &[], &[]).unwrap_err()[0].contains("has 0 addresses"));
+        assert!(problems(&[("feed.amqp.tls.ca", "/none.pem")]).starts_with("feed.amqp.tls is of no use"));
+        let encrypted = ("feed.amqp.url", "amqps://a");
+        assert!(problems(&[encrypted, ("feed.amqp.tls.ca", "/none.pem")]).starts_with("feed.amqp.tls.ca roots /none.pem: cannot be read"));
+        assert!(problems(&[encrypted, ("feed.amqp.tls.key", "/none.pem")]).starts_with("feed.amqp.tls.cert is missing"));
+        let (cert, key) = (("feed.amqp.tls.cert", "/none.pem"), ("feed.amqp.tls.key", "/none.pem"));
+        assert!(problems(&[encrypted, cert, key]).starts_with("feed.amqp.tls.cert certificate /none.pem: cannot be read"));
     }
 
     #[test]

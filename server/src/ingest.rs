@@ -4,6 +4,7 @@
 //! watches the health of the feeds and says when the book is complete.
 
 mod amqp;
+mod catch_up;
 mod clock;
 mod feeder;
 mod inflate;
@@ -20,7 +21,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::amqp::Amqp;
-pub use self::amqp::{AmqpConfig, BrokerUrl, BrokerUrlError, DeadError, DeadLetters, LETTERS_MAX, Letter, Topology};
+pub(crate) use self::amqp::BrokerTlsError;
+pub use self::amqp::{AmqpConfig, BrokerTls, BrokerUrl, BrokerUrlError, Brokers, DeadError, DeadLetters, LETTERS_MAX, Letter, Topology};
+pub use self::catch_up::Progress;
 use self::clock::Clock;
 use self::feeder::Feeder;
 use self::simulated::Simulated;
@@ -55,10 +58,23 @@ pub enum FeedSourceConfig {
 /// Whether this node serves the newest data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Not caught up; says why.
+    /// The log cannot be reached; says why.
     NotReady(String),
+    /// It can be reached, and not all of it has been taken.
+    CatchingUp(Progress),
     /// Caught up with the log.
     Ready,
+}
+
+impl Readiness {
+    /// Why this node is not ready, for people.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::NotReady(reason) => Some(reason.clone()),
+            Self::CatchingUp(progress) => Some(progress.to_string()),
+            Self::Ready => None,
+        }
+    }
 }
 
 /// Starts the feed task. It runs until `stop`, reconnects for ever, and tells every client what it knows about its feeds.

@@ -74,13 +74,11 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let certificate = |text: String| TlsError::Certificate { file: files.cert.clone(), text };
     let key = |text: String| TlsError::Key { file: files.key.clone(), text };
     let chain = chain(&files.cert).map_err(certificate)?;
-    let private =
-        files::read(&files.key).and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).map_err(|_| "holds no private key in PEM".to_owned()));
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(|error| key(error.to_string()))?
         .with_no_client_auth()
-        .with_single_cert(chain, private.map_err(key)?)
+        .with_single_cert(chain, private_key(&files.key).map_err(key)?)
         .map_err(|error| key(format!("does not go with the certificate: {error}")))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Clients that come back bring what we need to know of them, so that nothing is kept here for those who do not.
@@ -89,8 +87,14 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of a file, at least one.
+pub(crate) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = files::read(file)?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| format!("is not PEM: {error}"))?;
     if chain.is_empty() { Err("holds no certificate in PEM".to_owned()) } else { Ok(chain) }
+}
+
+/// The private key of a file.
+pub(crate) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    files::read(file).and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).map_err(|_| "holds no private key in PEM".to_owned()))
 }

@@ -39,8 +39,13 @@ impl House {
 
     /// The broker runs.
     pub(crate) fn open_without_server() -> Self {
+        Self::with_broker("")
+    }
+
+    /// The broker runs, with further lines of `rabbitmq.conf`.
+    pub(crate) fn with_broker(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::start(folder.path()).unwrap();
+        let broker = Broker::start_with(folder.path(), settings).unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         std::fs::write(folder.path().join("tickwire.toml"), CONFIG).unwrap();
@@ -53,10 +58,22 @@ impl House {
     }
 
     pub(crate) fn start_server(&mut self) {
-        let config = self.folder.path().join("tickwire.toml");
-        let (listen, url) = (self.address.to_string(), self.broker.url());
-        let server = Tickwire::start(&["serve", "--listen", &listen, "--amqp", &url, "--config", &config.to_string_lossy()]);
-        self.server = Some(server.unwrap());
+        let url = self.broker.url();
+        self.start_server_at(&[&url]);
+    }
+
+    /// Starts a server that is given these addresses of brokers.
+    pub(crate) fn start_server_at(&mut self, urls: &[&str]) {
+        let config = self.folder.path().join("tickwire.toml").display().to_string();
+        let listen = self.address.to_string();
+        let mut arguments = vec!["serve", "--listen", &listen, "--config", &config];
+        arguments.extend(urls.iter().flat_map(|url| ["--amqp", url]));
+        self.server = Some(Tickwire::start(&arguments).unwrap());
+    }
+
+    /// What the server logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.server.as_ref().map(Tickwire::log).unwrap_or_default()
     }
 
     /// Ends the server at once; its clients lose their connections.
@@ -72,8 +89,17 @@ impl House {
             if answer.starts_with(&format!("HTTP/1.1 {status}")) {
                 return;
             }
-            let log = self.server.as_ref().map(Tickwire::log).unwrap_or_default();
+            let log = self.log();
             assert!(Instant::now() < by, "/readyz answers {answer:?} instead of {status}; the server's log:\n{log}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the server has logged something with `text` in it.
+    pub(crate) async fn logged(&self, text: &str) {
+        let by = Instant::now() + WITHIN;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < by, "no {text:?} in the server's log:\n{}", self.log());
             sleep(Duration::from_millis(20)).await;
         }
     }

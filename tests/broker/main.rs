@@ -1,8 +1,10 @@
 //! Whole-system tests with a real, private RabbitMQ.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod catch_up;
 mod crash;
 mod dead;
+mod encrypted;
 mod holes;
 mod house;
 mod mapped;
@@ -10,6 +12,7 @@ mod oracle;
 mod poison;
 mod publisher;
 mod restart;
+mod silence;
 mod values;
 mod view;
 mod watch_sdk;

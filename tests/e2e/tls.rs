@@ -1,59 +1,20 @@
 //! Encrypted connections: every transport, every certificate that is not right, and what is no TLS at all.
 #![expect(clippy::print_stdout, reason = "a figure for the documentation")]
 
-use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::KeyPair;
 use tickwire::{Client, ConnectError, Transport as Way, TransportError};
 use tickwire_proto::v1::{ErrorCode, NoticeKind, server_frame::Control};
 use tickwire_rig::Tickwire;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
+use tickwire_tests::Authority;
+use tokio_rustls::rustls::{SupportedProtocolVersion, version};
 
 use crate::examples::{python_script, succeeded};
 use crate::peer::{Peer, Transport};
 use crate::wire::{PATIENCE, Wire};
-
-/// Somebody who signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "Tests of Tickwire");
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// Writes certificate and key of `names` to `folder`.
-    fn issue(&self, folder: &Path, names: &[&str]) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
-        std::fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
-        std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
-    }
-
-    /// A client that trusts nobody else.
-    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConnection {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_protocol_versions(versions).unwrap();
-        let config = config.with_root_certificates(roots).with_no_client_auth();
-        ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap()
-    }
-}
 
 /// A server with a certificate of `names`, and where its files are.
 fn start(authority: &Authority, names: &[&str], settings: &[&str]) -> (Tickwire, tempfile::TempDir) {

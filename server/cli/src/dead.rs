@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
-use tickwire_server::ingest::{BrokerUrl, DeadLetters, LETTERS_MAX, Letter};
+use tickwire_server::ingest::{BrokerTls, BrokerUrl, Brokers, DeadLetters, LETTERS_MAX, Letter};
 
 use crate::runtime::block_on;
 
@@ -29,7 +29,7 @@ enum Action {
 
 #[derive(clap::Args)]
 struct At {
-    /// The broker
+    /// The broker; several nodes of a cluster with commas
     #[arg(long, value_name = "URL", default_value = "amqp://127.0.0.1:5672/%2f", env = "TICKWIRE_AMQP", hide_env_values = true)]
     amqp: String,
     /// Stands before the names at the broker, as `feed.amqp.names_prefix` of the server
@@ -102,9 +102,10 @@ impl Dead {
 
 impl At {
     async fn open(&self) -> Result<DeadLetters> {
-        let url = BrokerUrl::parse(&self.amqp).context("--amqp")?;
-        let shown = url.to_string();
-        DeadLetters::open(url, &self.names_prefix).await.with_context(|| format!("cannot read the refused messages at {shown}"))
+        let urls: Result<_, _> = self.amqp.split(',').map(|url| BrokerUrl::parse(url.trim())).collect();
+        let brokers = Brokers::new(urls.context("--amqp")?, BrokerTls::default()).context("--amqp")?;
+        let shown = brokers.to_string();
+        DeadLetters::open(brokers, &self.names_prefix).await.with_context(|| format!("cannot read the refused messages at {shown}"))
     }
 }
 

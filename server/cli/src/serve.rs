@@ -8,23 +8,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::settings::{ConfigFlags, environment, print, refuse};
+use crate::settings::{ConfigFlags, brokers, environment, print, refuse};
 
 /// Flags of `tickwire serve`.
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     config: ConfigFlags,
-    /// The broker [default: amqp://127.0.0.1:5672/%2f]
+    /// The broker [default: amqp://127.0.0.1:5672/%2f]; given again, or with commas: nodes of a cluster, tried in turn
     #[arg(long, value_name = "URL")]
-    amqp: Option<String>,
+    amqp: Vec<String>,
 }
 
 impl Serve {
     /// Runs the command.
     pub(crate) fn run(self) -> ExitCode {
         let mut overrides = self.config.overrides();
-        overrides.keys.extend(self.amqp.map(|url| ("feed.amqp.url".to_owned(), url)));
+        overrides.keys.extend(brokers(&self.amqp));
         run(&overrides)
     }
 }

@@ -41,6 +41,11 @@ impl ConfigFlags {
     }
 }
 
+/// What `--amqp` says.
+pub(crate) fn brokers(urls: &[String]) -> Option<(String, String)> {
+    (!urls.is_empty()).then(|| ("feed.amqp.url".to_owned(), urls.join(",")))
+}
+
 /// Flags of `tickwire config`.
 #[derive(clap::Args)]
 pub(crate) struct Settings {
@@ -64,13 +69,13 @@ struct Checked {
     config: ConfigFlags,
     /// The broker, as for `serve`
     #[arg(long, value_name = "URL")]
-    amqp: Option<String>,
+    amqp: Vec<String>,
 }
 
 impl Checked {
     fn overrides(self) -> Overrides {
         let mut overrides = self.config.overrides();
-        overrides.keys.extend(self.amqp.map(|url| ("feed.amqp.url".to_owned(), url)));
+        overrides.keys.extend(brokers(&self.amqp));
         overrides
     }
 }

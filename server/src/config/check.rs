@@ -123,6 +123,14 @@ impl Checker<'_> {
         }
     }
 
+    /// One text or several.
+    pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
+        match self.raw.get(key) {
+            Some(Written { value: Value::List(texts), .. }) => texts.clone(),
+            _ => vec![self.text(key)],
+        }
+    }
+
     /// Positions of the tables of a list.
     pub(super) fn positions(&self, list: &str) -> Vec<usize> {
         self.raw.positions(list)
@@ -144,24 +152,29 @@ impl Checker<'_> {
     }
 
     fn tls(&mut self) -> Option<TlsFiles> {
-        let files = match (self.text_or_none("tls.cert"), self.text_or_none("tls.key")) {
-            (None, None) => return None,
-            (Some(cert), Some(key)) => TlsFiles { cert: cert.into(), key: key.into() },
-            (Some(_), None) => {
-                self.problem("tls.key", "is missing; a certificate needs its key");
-                return None;
-            }
-            (None, Some(_)) => {
-                self.problem("tls.cert", "is missing; a key needs its certificate");
-                return None;
-            }
-        };
+        let files = self.identity("tls.cert", "tls.key")?;
         match tls::check(&files) {
             Ok(()) => {}
             Err(error @ TlsError::Certificate { .. }) => self.problem("tls.cert", error.to_string()),
             Err(error @ TlsError::Key { .. }) => self.problem("tls.key", error.to_string()),
         }
         Some(files)
+    }
+
+    /// Two files that go together.
+    pub(super) fn identity(&mut self, cert: &str, key: &str) -> Option<TlsFiles> {
+        match (self.text_or_none(cert), self.text_or_none(key)) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(TlsFiles { cert: cert.into(), key: key.into() }),
+            (Some(_), None) => {
+                self.problem(key, "is missing; a certificate needs its key");
+                None
+            }
+            (None, Some(_)) => {
+                self.problem(cert, "is missing; a key needs its certificate");
+                None
+            }
+        }
     }
 
     fn log_filter(&mut self) -> String {

@@ -8,7 +8,7 @@ use tickwire_core::intake::{IntakeConfig, Mapping, MappingSpec, TimeUnit};
 use tickwire_proto::Pattern;
 
 use super::check::Checker;
-use crate::ingest::{AmqpConfig, BrokerUrl, FeedConfig, FeedSourceConfig, Topology, default_intake};
+use crate::ingest::{AmqpConfig, BrokerTls, BrokerTlsError, BrokerUrl, Brokers, FeedConfig, FeedSourceConfig, Topology, default_intake};
 
 /// Checks everything below `feed`.
 pub(super) fn check(checker: &mut Checker<'_>) -> FeedConfig {
@@ -35,14 +35,44 @@ fn amqp(checker: &mut Checker<'_>) -> Option<AmqpConfig> {
     if prefix.len() > PREFIX_BYTES_MAX {
         checker.problem("feed.amqp.names_prefix", format!("is longer than {PREFIX_BYTES_MAX} bytes"));
     }
+    let config = AmqpConfig::new(brokers(checker)?);
     let (log_bytes_max, segment_bytes) = (checker.number("feed.amqp.max_length_bytes"), checker.number("feed.amqp.segment_bytes"));
-    match BrokerUrl::parse(&checker.text("feed.amqp.url")) {
-        Ok(url) => Some(AmqpConfig { prefix, topology, log_bytes_max, segment_bytes, ..AmqpConfig::new(url) }),
-        Err(error) => {
-            checker.problem("feed.amqp.url", error.to_string());
-            None
+    let log_age_max = Duration::from_secs(checker.number("feed.amqp.max_age_s"));
+    Some(AmqpConfig { prefix, topology, log_bytes_max, log_age_max, segment_bytes, ..config })
+}
+
+fn brokers(checker: &mut Checker<'_>) -> Option<Brokers> {
+    let mut urls = Vec::new();
+    let texts = checker.texts("feed.amqp.url");
+    for text in &texts {
+        match BrokerUrl::parse(text) {
+            Ok(url) => urls.push(url),
+            Err(error) => checker.problem("feed.amqp.url", error.to_string()),
         }
     }
+    if texts.is_empty() || texts.len() > BROKERS_MAX {
+        checker.problem("feed.amqp.url", format!("has {} addresses, not 1 to {BROKERS_MAX}", texts.len()));
+    }
+    let tls = BrokerTls {
+        ca: checker.text_or_none("feed.amqp.tls.ca").map(Into::into),
+        identity: checker.identity("feed.amqp.tls.cert", "feed.amqp.tls.key"),
+    };
+    if urls.iter().any(BrokerUrl::is_encrypted) {
+        check_tls(checker, &tls);
+    } else if tls != BrokerTls::default() {
+        checker.problem("feed.amqp.tls", "is of no use: no address in feed.amqp.url begins with amqps://");
+    }
+    Brokers::new(urls, tls)
+}
+
+fn check_tls(checker: &mut Checker<'_>, tls: &BrokerTls) {
+    let Err(error) = tls.check() else { return };
+    let key = match error {
+        BrokerTlsError::Certificate { .. } => "feed.amqp.tls.cert",
+        BrokerTlsError::Key { .. } => "feed.amqp.tls.key",
+        _ => "feed.amqp.tls.ca",
+    };
+    checker.problem(key, error.to_string());
 }
 
 fn intake(checker: &mut Checker<'_>) -> (IntakeConfig, Vec<RateRule>) {
@@ -105,6 +135,8 @@ fn rule(checker: &mut Checker<'_>, n: usize) -> Option<(FeedRule, RateRule)> {
 
 /// Bytes before the names at the broker, which may have 255 in all.
 const PREFIX_BYTES_MAX: usize = 100;
+/// Addresses of brokers: nodes of one cluster.
+const BROKERS_MAX: usize = 16;
 /// Mappings in all: each message is held against every one.
 const MAPPINGS_MAX: usize = 64;
 /// Bytes of a feed's name.

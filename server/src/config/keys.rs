@@ -22,8 +22,8 @@ pub enum Kind {
     Text,
     /// A text that is printed as `…`.
     Secret,
-    /// A URL whose password is printed as `…`.
-    Url,
+    /// One or several URLs, whose passwords are printed as `…`; comma-separated in the environment and in flags.
+    Urls,
     /// `true` or `false`.
     Flag,
     /// `ADDRESS:PORT`.
@@ -41,7 +41,7 @@ impl Kind {
     pub fn expected(self) -> String {
         match self {
             Self::Text | Self::Secret => "a text".to_owned(),
-            Self::Url => "a URL".to_owned(),
+            Self::Urls => "a URL, or a list of them".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Address => "ADDRESS:PORT, such as 127.0.0.1:7447".to_owned(),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
@@ -201,7 +201,20 @@ pub const KEYS: &[Key] = &[
     key("drain.retry_after_ms", Kind::Number(0, 600_000), "500", "When clients are told to come back, milliseconds after Goodbye."),
     key("drain.spread_ms", Kind::Number(0, 600_000), "5000", "Over how long they are spread then, milliseconds."),
     key("feed.source", Kind::Choice(&["amqp", "simulated"]), "amqp", "Where updates come from: RabbitMQ, or the built-in market."),
-    key("feed.amqp.url", Kind::Url, "amqp://127.0.0.1:5672/%2f", "The broker, `amqp://user:password@host:port/vhost`."),
+    key(
+        "feed.amqp.url",
+        Kind::Urls,
+        "amqp://127.0.0.1:5672/%2f",
+        "The broker, `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. Several are tried in turn.",
+    ),
+    key(
+        "feed.amqp.tls.ca",
+        Kind::Text,
+        "",
+        "File with the roots that a broker's certificate has to come from (PEM). Empty: those of this machine.",
+    ),
+    key("feed.amqp.tls.cert", Kind::Text, "", "File with the certificate chain that we show to brokers that ask (PEM)."),
+    key("feed.amqp.tls.key", Kind::Text, "", "File with its private key (PEM)."),
     key("feed.amqp.names_prefix", Kind::Text, "", "Stands before the names of exchanges and queues: `prod.` makes `prod.tickwire.feed`."),
     key(
         "feed.amqp.routing_prefix",
@@ -220,6 +233,12 @@ pub const KEYS: &[Key] = &[
         Kind::Number(1_000_000, 1_000_000_000_000_000),
         "2000000000",
         "How large the log may grow (`x-max-length-bytes`).",
+    ),
+    key(
+        "feed.amqp.max_age_s",
+        Kind::Number(0, 31_536_000),
+        "3600",
+        "How old the log may grow, seconds (`x-max-age`). 0: as its size allows.",
     ),
     key(
         "feed.amqp.segment_bytes",

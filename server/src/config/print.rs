@@ -56,7 +56,8 @@ fn default_of(key: &Key) -> Value {
 fn shown(key: &Key, value: &Value) -> String {
     match (key.kind, value) {
         (Kind::Secret, _) => quote("…"),
-        (Kind::Url, Value::Text(url)) => quote(&without_password(url)),
+        (Kind::Urls, Value::Text(url)) => quote(&without_password(url)),
+        (Kind::Urls, Value::List(urls)) => Value::List(urls.iter().map(|url| without_password(url)).collect()).to_string(),
         _ => value.to_string(),
     }
 }

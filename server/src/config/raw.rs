@@ -91,7 +91,8 @@ impl RawConfig {
                 _ => return problems.push(Problem::new(key, origin, format!("is not {}", known.kind.expected()))),
             },
             Kind::Number(..) => Value::Number(text.to_owned()),
-            Kind::List => Value::List(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()),
+            Kind::List => Value::List(items(text)),
+            Kind::Urls if text.contains(',') => Value::List(items(text)),
             _ => Value::Text(text.to_owned()),
         };
         self.written.insert(key.to_owned(), Written { value, origin });
@@ -181,6 +182,10 @@ fn unknown(key: &str, origin: String) -> Problem {
 
 fn line_of(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+fn items(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 /// As a TOML basic string.

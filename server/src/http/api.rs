@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::page::Page;
 use crate::accept::{Refusal, authorize, bearer_of};
 use crate::auth::Gate;
-use crate::ingest::Readiness;
+use crate::ingest::{Progress, Readiness};
 use crate::shard::{InstrumentPage, Shards};
 use crate::telemetry::Metrics;
 use v1::ErrorCode;
@@ -75,10 +75,13 @@ struct Readyz(Api);
 #[handler]
 impl Readyz {
     async fn handle(&self, res: &mut Response) {
-        let reason = match &*self.0.readiness.borrow() {
-            _ if self.0.leaving.is_cancelled() => Some("leaving".to_owned()),
-            Readiness::NotReady(reason) => Some(reason.clone()),
-            Readiness::Ready => None,
+        let readiness = self.0.readiness.borrow().clone();
+        let reason = if self.0.leaving.is_cancelled() { Some("leaving".to_owned()) } else { readiness.reason() };
+        let catching_up = match readiness {
+            Readiness::CatchingUp(Progress { seq, tail, messages_per_s }) => Some(serde_json::json!({
+                "seq": seq.map(|seq| seq.to_string()), "tail": tail.map(|tail| tail.to_string()), "messages_per_s": messages_per_s,
+            })),
+            _ => None,
         };
         let feed = |state: v1::FeedState| {
             serde_json::json!({
@@ -87,7 +90,11 @@ impl Readyz {
         };
         let feeds: Vec<_> = self.0.shards.feeds().into_iter().map(feed).collect();
         let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        json(res, status, &serde_json::json!({"ready": reason.is_none(), "reason": reason, "feeds": feeds}));
+        let mut answer = serde_json::json!({"ready": reason.is_none(), "reason": reason, "feeds": feeds});
+        if let Some(catching_up) = catching_up {
+            answer["catching_up"] = catching_up;
+        }
+        json(res, status, &answer);
     }
 }
 

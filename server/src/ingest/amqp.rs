@@ -3,14 +3,18 @@
 //! Two tasks with a connection each: the [`Reader`] reads the log and hears of checkpoints, the [`Writer`] publishes checkpoints and
 //! refused messages. [`Amqp`] is what the feed task sees of them.
 
+mod acks;
 mod backoff;
+mod broker_tls;
 mod broker_url;
+mod brokers;
 mod checkpoint;
 mod dead;
 mod failure;
 mod keeper;
 mod link;
 mod names;
+mod outage;
 mod outlet;
 mod place;
 mod reader;
@@ -19,6 +23,7 @@ mod topology;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tickwire_core::bucket::Bucket;
 use tickwire_core::intake::Poison;
@@ -26,7 +31,10 @@ use tickwire_proto::v1;
 use tokio::sync::mpsc;
 
 use self::backoff::chance;
+pub use self::broker_tls::BrokerTls;
+pub(crate) use self::broker_tls::BrokerTlsError;
 pub use self::broker_url::{BrokerUrl, BrokerUrlError};
+pub use self::brokers::Brokers;
 pub use self::dead::{DeadError, DeadLetters, LETTERS_MAX, Letter};
 use self::keeper::Keeper;
 use self::reader::{Reader, Told};
@@ -38,23 +46,25 @@ use crate::telemetry::Metrics;
 /// Checked settings of the RabbitMQ source.
 #[derive(Clone, Debug)]
 pub struct AmqpConfig {
-    /// Where the broker is.
-    pub url: BrokerUrl,
+    /// Where the brokers are.
+    pub brokers: Brokers,
     /// Stands before every name that Tickwire uses at the broker: `prod.` makes `prod.tickwire.feed`.
     pub prefix: String,
     /// Who makes exchanges and queues.
     pub topology: Topology,
     /// How large the log may grow, if we make it. Ten checkpoint intervals have to fit.
     pub log_bytes_max: u64,
+    /// How old the log may grow, if we make it. Zero: as its size allows.
+    pub log_age_max: Duration,
     /// Size of the log's files, if we make it: it is shortened by whole files.
     pub segment_bytes: u64,
 }
 
 impl AmqpConfig {
     /// The settled names, declared by the server.
-    pub fn new(url: BrokerUrl) -> Self {
-        let (log_bytes_max, segment_bytes) = (LOG_BYTES_MAX, SEGMENT_BYTES);
-        Self { url, prefix: String::new(), topology: Topology::Declared, log_bytes_max, segment_bytes }
+    pub fn new(brokers: Brokers) -> Self {
+        let (log_bytes_max, log_age_max, segment_bytes) = (LOG_BYTES_MAX, LOG_AGE_MAX, SEGMENT_BYTES);
+        Self { brokers, prefix: String::new(), topology: Topology::Declared, log_bytes_max, log_age_max, segment_bytes }
     }
 }
 
@@ -128,6 +138,8 @@ impl FeedSource for Amqp {
 
 /// How large the log may grow by default.
 const LOG_BYTES_MAX: u64 = 2_000_000_000;
+/// How old the log may grow by default.
+const LOG_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// Size of the log's files by default.
 const SEGMENT_BYTES: u64 = 50_000_000;
 /// Batches between reader and feed task. While it is full the reader waits, and the broker stops at the prefetch.

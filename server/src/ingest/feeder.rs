@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Readiness;
+use super::catch_up::{CatchUp, Progress};
 use super::clock::Clock;
 use super::inflate::inflate;
 use super::source::{FeedSource, LogMessage, SourceEvent, body_hash};
@@ -39,6 +40,8 @@ pub(crate) struct Feeder {
     epoch: String,
     /// The last message taken, and the hash of its body. `None` before the first.
     position: Option<(u64, u64)>,
+    /// While there is a past to take.
+    catch_up: Option<CatchUp>,
     complaints: Complaints,
 }
 
@@ -54,23 +57,39 @@ impl Feeder {
         let monitor = Monitor::new(config.rules.clone(), clock.now(), clock.unix_us());
         let (body_bytes_max, intake) = (config.body_bytes_max, Intake::new(config));
         let (epoch, batch, complaints) = (String::new(), Batch::default(), Complaints::default());
-        Self { intake, body_bytes_max, monitor, shards, metrics, clock, readiness, batch, synced: false, epoch, position: None, complaints }
+        Self {
+            intake,
+            body_bytes_max,
+            monitor,
+            shards,
+            metrics,
+            clock,
+            readiness,
+            batch,
+            synced: false,
+            epoch,
+            position: None,
+            catch_up: None,
+            complaints,
+        }
     }
 
     /// Feeds the shards from `source` until `stop`.
     pub(crate) async fn run<S: FeedSource>(mut self, mut source: S, stop: CancellationToken) {
         loop {
             // Without a deadline there is nothing to watch for; look again after a while all the same.
-            let health_due = self.monitor.deadline().unwrap_or(self.clock.now() + HEALTH_IDLE);
+            let due = self.monitor.deadline().unwrap_or(self.clock.now() + HEALTH_IDLE);
+            let due = self.catch_up.as_ref().map_or(due, |catch_up| due.min(catch_up.due()));
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 event = source.next() => Some(event),
-                () = tokio::time::sleep_until(self.clock.instant(health_due)) => None,
+                () = tokio::time::sleep_until(self.clock.instant(due)) => None,
             };
             if let Some(event) = event {
                 self.take(event, &mut source);
             }
+            self.say_how_far();
             self.batch.entries.extend(self.monitor.poll(self.clock.now(), self.clock.unix_us()).into_iter().map(Entry::Feed));
             if !self.batch.entries.is_empty() {
                 self.shards.apply(Arc::new(std::mem::take(&mut self.batch))).await;
@@ -84,12 +103,19 @@ impl Feeder {
     fn take(&mut self, event: SourceEvent, source: &mut impl FeedSource) {
         match event {
             SourceEvent::Down(reason) => {
+                self.catch_up = None;
                 self.monitor.down(self.clock.now(), &reason);
                 self.readiness.send_replace(Readiness::NotReady(reason));
             }
             SourceEvent::Connected => {
                 self.monitor.recovering(self.clock.now());
-                self.readiness.send_replace(Readiness::NotReady("catching up with the log".to_owned()));
+                self.catch_up = Some(CatchUp::new(self.clock.now()));
+                self.readiness.send_replace(Readiness::CatchingUp(Progress::default()));
+            }
+            SourceEvent::Behind { tail } => {
+                if let Some(catch_up) = &mut self.catch_up {
+                    catch_up.aim(tail);
+                }
             }
             SourceEvent::Reset { epoch } => {
                 info!(epoch, "the log begins anew");
@@ -104,6 +130,9 @@ impl Feeder {
             SourceEvent::Gap { from, to } => self.batch.entries.push(Entry::Gap { from, to }),
             SourceEvent::Messages(messages) => {
                 messages.iter().for_each(|message| self.take_message(message, source));
+                if let Some(catch_up) = &mut self.catch_up {
+                    catch_up.count(messages.len());
+                }
                 self.position = messages.last().map(|last| (last.seq, body_hash(&last.body))).or(self.position);
             }
             SourceEvent::CaughtUp => self.caught_up(),
@@ -173,7 +202,16 @@ impl Feeder {
         source.keep(checkpoint::build(&self.epoch, seq, body_hash, self.clock.unix_us(), instruments));
     }
 
+    fn say_how_far(&mut self) {
+        let (now, seq) = (self.clock.now(), self.position.map(|(seq, _)| seq));
+        if let Some(progress) = self.catch_up.as_mut().and_then(|catch_up| catch_up.look(now, seq)) {
+            info!(seq = progress.seq, tail = progress.tail, messages_per_s = progress.messages_per_s, "catching up with the log");
+            self.readiness.send_replace(Readiness::CatchingUp(progress));
+        }
+    }
+
     fn caught_up(&mut self) {
+        self.catch_up = None;
         self.monitor.caught_up(self.clock.now());
         if !std::mem::replace(&mut self.synced, true) {
             self.batch.entries.push(Entry::Synced);

@@ -30,6 +30,12 @@ pub(crate) enum SourceEvent {
     Down(String),
     /// The log was reached; what follows may be old until `CaughtUp`.
     Connected,
+    /// Where the log ended when it was reached: `CaughtUp` follows when that has been told. For people who wait; a source that does not
+    /// know leaves it out.
+    Behind {
+        /// Position of the last message.
+        tail: u64,
+    },
     /// A new life of the log, from its beginning.
     Reset {
         /// Identity of the log from now on.

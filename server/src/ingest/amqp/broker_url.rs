@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use thiserror::Error;
 
-/// A checked `amqp://user:password@host:port/vhost`. Printing it leaves out the password.
+/// A checked `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. Printing it leaves out the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUrl(AMQPUri);
 
@@ -19,6 +19,11 @@ impl BrokerUrl {
         uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
         uri.query.connection_timeout.get_or_insert(CONNECT_WITHIN_MS);
         Ok(Self(uri))
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.0.scheme == AMQPScheme::AMQPS
     }
 
     /// The address for lapin.

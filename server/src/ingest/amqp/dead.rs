@@ -14,9 +14,8 @@ use lapin::{Channel, Connection};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::broker_url::BrokerUrl;
+use super::brokers::Brokers;
 use super::failure::Failure;
-use super::link::connect;
 use super::names::Names;
 use super::outlet::{Outlet, content_properties};
 use super::topology::CLOSE_OK;
@@ -46,7 +45,7 @@ pub struct Letter {
 
 /// The queue of refused messages, with up to [`LETTERS_MAX`] of them in hand.
 pub struct DeadLetters {
-    url: BrokerUrl,
+    brokers: Brokers,
     names: Names,
     connection: Connection,
     channel: Channel,
@@ -58,9 +57,9 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The broker is away, refuses us, or has no such queue.
-    pub async fn open(url: BrokerUrl, names_prefix: &str) -> Result<Self, DeadError> {
+    pub async fn open(mut brokers: Brokers, names_prefix: &str) -> Result<Self, DeadError> {
         let names = Names::new(names_prefix);
-        let connection = connect(&url, "tickwire dead").await?;
+        let connection = brokers.connect("tickwire dead").await?;
         let channel = connection.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let queue = channel.queue_declare(names.dead.clone(), passive, FieldTable::default()).await?;
@@ -75,7 +74,7 @@ impl DeadLetters {
             let delivery = delivery?;
             held.push((delivery.delivery_tag, Letter::of(delivery)));
         }
-        Ok(Self { url, names, connection, channel, held })
+        Ok(Self { brokers, names, connection, channel, held })
     }
 
     /// Those in hand, oldest first; copies of several nodes are one.
@@ -90,7 +89,7 @@ impl DeadLetters {
     /// # Errors
     /// The broker failed or blocks publishers. What was published before is off the queue.
     pub async fn replay(&mut self, chosen: impl Fn(&Letter) -> bool) -> Result<usize, DeadError> {
-        let outlet = Outlet::open(&self.url, "tickwire dead").await?;
+        let outlet = Outlet::open(&mut self.brokers, "tickwire dead").await?;
         let mut published = HashSet::new();
         for (tag, letter) in self.held.iter().filter(|(_, letter)| !letter.is_cut && chosen(letter)) {
             if !published.contains(&letter.id) {

@@ -1,6 +1,10 @@
 //! What went wrong at the broker, by what has to be done about it.
 
+use std::fmt;
+use std::io;
+
 use thiserror::Error;
+use tokio_rustls::rustls;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
@@ -16,6 +20,17 @@ pub(crate) enum Failure {
     StartOver,
 }
 
+impl Failure {
+    /// The same, with its place.
+    pub(crate) fn at(self, place: impl fmt::Display) -> Self {
+        match self {
+            Self::Away(text) => Self::Away(format!("{place}: {text}")),
+            Self::Refused(text) => Self::Refused(format!("{place}: {text}")),
+            Self::StartOver => Self::StartOver,
+        }
+    }
+}
+
 impl From<lapin::Error> for Failure {
     fn from(error: lapin::Error) -> Self {
         let text = error.to_string();
@@ -23,6 +38,7 @@ impl From<lapin::Error> for Failure {
             lapin::ErrorKind::ProtocolError(protocol) if is_refusal(protocol.get_id(), protocol.get_message().as_str()) => {
                 Self::Refused(text)
             }
+            lapin::ErrorKind::IOError(error) if is_mistrust(error) => Self::Refused(text),
             _ => Self::Away(text),
         }
     }
@@ -37,6 +53,11 @@ fn is_refusal(code: u16, text: &str) -> bool {
         PRECONDITION_FAILED => text.contains("inequivalent") || text.contains("invalid"),
         _ => false,
     }
+}
+
+/// Whether one end does not trust the other's certificate.
+fn is_mistrust(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>())
 }
 
 const ACCESS_REFUSED: u16 = 403;

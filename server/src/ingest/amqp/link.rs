@@ -3,21 +3,36 @@
 use std::time::Duration;
 
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 use tokio::time::timeout;
 
+use super::broker_tls::BrokerTls;
 use super::broker_url::BrokerUrl;
 use super::failure::Failure;
 use crate::ingest::source::LogMessage;
 
-/// Connects under a name that the broker shows. lapin's own recovery stays off: it would ask for the first offset again.
-pub(crate) async fn connect(url: &BrokerUrl, name: &str) -> Result<Connection, Failure> {
+/// Connects under a name that the broker shows. lapin's own recovery stays off: it would ask for the first offset again. Its own TLS is not
+/// used either: it trusts the roots of this machine beside those that are named.
+pub(crate) async fn connect(url: &BrokerUrl, tls: &BrokerTls, name: &str) -> Result<Connection, Failure> {
+    let tls = if url.is_encrypted() { Some(tls.connector().await?) } else { None };
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    timeout(CONNECT_WITHIN, Connection::connect_uri(url.uri(), properties))
-        .await
-        .map_err(|_| Failure::Away("the broker does not answer".to_owned()))?
-        .map_err(Failure::from)
+    let opened = Connection::connector(
+        url.uri(),
+        lapin::runtime::default_runtime()?,
+        async move |uri, runtime| {
+            let host = uri.authority.host.clone();
+            let socket = AMQPUri { scheme: AMQPScheme::AMQP, ..uri }.connect_async(&runtime).await?;
+            match &tls {
+                Some(tls) => Ok(socket.into_rustls(tls, &host).await?),
+                None => Ok(socket),
+            }
+        },
+        properties,
+    );
+    timeout(CONNECT_WITHIN, opened).await.map_err(|_| Failure::Away("the broker does not answer".to_owned()))?.map_err(Failure::from)
 }
 
 /// Reads a stream from `offset` on, on a channel of its own.

@@ -7,9 +7,8 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::time::timeout;
 
-use super::broker_url::BrokerUrl;
+use super::brokers::Brokers;
 use super::failure::Failure;
-use super::link::connect;
 use super::names::short;
 
 /// An open connection with confirms on.
@@ -20,8 +19,8 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// Connects under a name that the broker shows.
-    pub(crate) async fn open(url: &BrokerUrl, name: &str) -> Result<Self, Failure> {
-        let connection = connect(url, name).await?;
+    pub(crate) async fn open(brokers: &mut Brokers, name: &str) -> Result<Self, Failure> {
+        let connection = brokers.connect(name).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(Self { connection, channel })

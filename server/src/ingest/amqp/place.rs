@@ -4,6 +4,8 @@
 //! the end, and gives the same positions again after a stream was made anew. So a reader asks for the last message it has seen once
 //! more, and compares.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use tickwire_proto::v1;
 
 /// Where to begin.
@@ -75,6 +77,12 @@ impl Position {
 /// The epoch that a checkpoint or token carries: milliseconds since 1970. One that is not ours counts as the oldest.
 pub(crate) fn epoch_number(epoch: &str) -> u64 {
     epoch.parse().unwrap_or(0)
+}
+
+/// The name of a new life of the log: the time of day in milliseconds, and above the life before.
+pub(crate) fn next_epoch(before: u64) -> u64 {
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    now_ms.max(before + 1)
 }
 
 #[cfg(test)]

@@ -103,13 +103,13 @@ async fn tells_a_gap_when_the_log_was_truncated() {
 }
 
 fn start(broker: &Broker) -> Amqp {
-    let config = AmqpConfig::new(BrokerUrl::parse(&broker.url()).unwrap());
+    let config = AmqpConfig::new(Brokers::one(BrokerUrl::parse(&broker.url()).unwrap()));
     Amqp::start(config, "n1".to_owned(), Clock::start(), Arc::new(Metrics::default()))
 }
 
 /// The next thing told, as text.
 async fn next(source: &mut Amqp) -> String {
-    match timeout(WITHIN, source.next()).await.expect("something is told") {
+    match timeout(WITHIN, told(source)).await.expect("something is told") {
         SourceEvent::Down(_) => "down".to_owned(),
         SourceEvent::Connected => "connected".to_owned(),
         SourceEvent::Reset { epoch } => format!("reset {epoch}"),
@@ -119,6 +119,17 @@ async fn next(source: &mut Amqp) -> String {
             messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect::<Vec<_>>().join(", ")
         }
         SourceEvent::CaughtUp => "caught up".to_owned(),
+        SourceEvent::Behind { tail } => format!("behind {tail}"),
+    }
+}
+
+/// The next event but those for people who wait: they come when the broker answers.
+async fn told(source: &mut Amqp) -> SourceEvent {
+    loop {
+        let event = source.next().await;
+        if !matches!(event, SourceEvent::Behind { .. }) {
+            return event;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The exchanges and queues at the broker: made where they are missing, compared where they are there.
 
+use std::time::Duration;
+
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, ErrorKind, ExchangeKind};
@@ -83,12 +85,24 @@ impl Part<'_> {
 
 fn log_arguments(config: &AmqpConfig) -> FieldTable {
     let number = |value: u64| AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX));
-    table([
+    let mut arguments = table([
         ("x-queue-type", text("stream")),
-        ("x-max-age", text("1h")),
         ("x-max-length-bytes", number(config.log_bytes_max)),
         ("x-stream-max-segment-size-bytes", number(config.segment_bytes)),
-    ])
+    ]);
+    if config.log_age_max > Duration::ZERO {
+        arguments.insert("x-max-age".into(), text(&age(config.log_age_max)));
+    }
+    arguments
+}
+
+/// As the broker writes it, in the largest unit that is exact: it compares texts.
+fn age(age: Duration) -> String {
+    match age.as_secs() {
+        hours if hours % 3_600 == 0 => format!("{}h", hours / 3_600),
+        minutes if minutes % 60 == 0 => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
+    }
 }
 
 fn checkpoint_arguments() -> FieldTable {
@@ -117,3 +131,14 @@ fn text(value: &str) -> AMQPValue {
 
 /// AMQP's reply code for a channel that is no longer needed.
 pub(crate) const CLOSE_OK: u16 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_an_age_as_people_do() {
+        let age = |seconds| age(Duration::from_secs(seconds));
+        assert_eq!([age(3_600), age(86_400), age(90), age(5_400)], ["1h", "24h", "90s", "90m"]);
+    }
+}

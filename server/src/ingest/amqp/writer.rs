@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::AmqpConfig;
 use super::backoff::{Backoff, chance};
+use super::brokers::Brokers;
 use super::checkpoint::seal;
 use super::dead::header;
 use super::failure::Failure;
@@ -42,7 +43,7 @@ pub(crate) struct DeadLetter {
 /// One publishing connection after the other; none before the first order.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    config: AmqpConfig,
+    brokers: Brokers,
     names: Names,
     node: String,
     orders: mpsc::Receiver<Order>,
@@ -53,7 +54,7 @@ impl Writer {
     /// A writer that waits for orders.
     pub(crate) fn new(config: AmqpConfig, node: String, orders: mpsc::Receiver<Order>, metrics: Arc<Metrics>) -> Self {
         let names = Names::new(&config.prefix);
-        Self { config, names, node, orders, metrics }
+        Self { brokers: config.brokers, names, node, orders, metrics }
     }
 
     /// Publishes until nobody orders any more. An order that meets a broken connection is tried once more on a new one.
@@ -67,6 +68,7 @@ impl Writer {
                     Ok(()) => break,
                     Err(failure) => {
                         link = None;
+                        self.brokers.pass_on();
                         debug!(cause = %failure, attempt, "could not publish");
                         sleep(backoff.after(connected.elapsed(), chance())).await;
                         if attempt == ATTEMPTS {
@@ -78,10 +80,13 @@ impl Writer {
         }
     }
 
-    async fn publish(&self, link: &mut Option<Outlet>, order: &Order) -> Result<(), Failure> {
+    async fn publish(&mut self, link: &mut Option<Outlet>, order: &Order) -> Result<(), Failure> {
         let link = match link {
             Some(link) if link.is_connected() => link,
-            _ => link.insert(Outlet::open(&self.config.url, &format!("tickwire {}: checkpoints and dead letters", self.node)).await?),
+            _ => {
+                let name = format!("tickwire {}: checkpoints and dead letters", self.node);
+                link.insert(Outlet::open(&mut self.brokers, &name).await?)
+            }
         };
         match order {
             Order::Checkpoint(parts) => self.publish_checkpoint(link, parts).await,

@@ -1,0 +1,47 @@
+//! Acknowledgements: many at once, and soon.
+
+use std::time::Duration;
+
+use lapin::Acker;
+use lapin::options::BasicAckOptions;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::failure::Failure;
+
+/// What has been received and not been acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Acks {
+    count: usize,
+    newest: Option<Acker>,
+}
+
+impl Acks {
+    /// One more. Returns at once.
+    pub(crate) fn add(&mut self, acker: &Acker) {
+        self.count += 1;
+        self.newest = Some(acker.clone());
+    }
+
+    /// Acknowledges everything if it is at least `count` messages. Never negatively: on a stream that ends the connection.
+    pub(crate) async fn send(&mut self, count: usize) -> Result<(), Failure> {
+        if self.count >= count {
+            if let Some(acker) = self.newest.take() {
+                acker.ack(BasicAckOptions { multiple: true }).await?;
+            }
+            self.count = 0;
+        }
+        Ok(())
+    }
+}
+
+/// When an acknowledgement is due, however few it is for.
+pub(crate) fn due() -> Interval {
+    let mut due = interval(ACK_INTERVAL);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    due
+}
+
+/// Messages after which an acknowledgement leaves ...
+pub(crate) const ACK_MESSAGES: usize = 500;
+/// ... or this time: the broker closes the channel of deliveries that wait for half an hour, so a quiet market may hold none.
+const ACK_INTERVAL: Duration = Duration::from_millis(250);

@@ -1,0 +1,227 @@
+//! The log as a stream: positions are the same on every node, and what was missed can be read again.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::ReadyChunks;
+use lapin::types::ShortString;
+use lapin::{Channel, Connection, Consumer};
+use tickwire_proto::v1;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::{BATCH_MESSAGES_MAX, PREFETCH, Reader, Told, nobody_listens};
+use crate::ingest::amqp::acks::{self, ACK_MESSAGES, Acks};
+use crate::ingest::amqp::checkpoint::{Listener, newest};
+use crate::ingest::amqp::failure::Failure;
+use crate::ingest::amqp::link::{first_message, log_message, position, read_stream};
+use crate::ingest::amqp::place::{Finding, Position, Start, epoch_number, next_epoch};
+use crate::ingest::amqp::tail;
+use crate::ingest::amqp::topology::CLOSE_OK;
+use crate::ingest::source::{LogMessage, SourceEvent, body_hash};
+
+impl Reader {
+    /// Goes on in the log where it was, until the connection fails.
+    pub(super) async fn follow_stream(&mut self, connection: &Connection) -> Result<Infallible, Failure> {
+        if matches!(self.start, Start::Unknown) {
+            self.start = match newest(connection, &self.names).await? {
+                Some(checkpoint) => Start::Checkpoint { from: Box::new(checkpoint), hole_after: None },
+                None => Start::Beginning { epoch: next_epoch(0) },
+            };
+        }
+        self.consume(connection).await
+    }
+
+    async fn consume(&mut self, connection: &Connection) -> Result<Infallible, Failure> {
+        let mut checkpoints = Listener::start(connection, &self.names).await?;
+        let log = self.names.log.clone();
+        let mut reading = Reading::open(connection, &log, &self.start, PREFETCH_BEHIND).await?;
+        self.outage.over();
+        info!(broker = %self.config.brokers.current(), after = reading.expected.map(|expected| expected.seq), "reads the log");
+        self.tell(SourceEvent::Connected).await?;
+        if let Start::Beginning { epoch } = self.start {
+            self.epoch = epoch;
+            self.tell(SourceEvent::Reset { epoch: epoch.to_string() }).await?;
+        }
+
+        let probe = tail::probe(connection, &log);
+        tokio::pin!(probe);
+        let (mut tail, mut caught_up) = (None, false);
+        let mut ack_due = acks::due();
+        let mut verdict_due = Instant::now() + VERDICT_WITHIN;
+        loop {
+            tokio::select! {
+                found = reading.deliveries.next() => {
+                    let found = found.ok_or_else(|| Failure::Away("the log ended".to_owned()))?;
+                    let mut messages = Vec::with_capacity(found.len());
+                    for delivery in found {
+                        let delivery = delivery?;
+                        reading.acks.add(&delivery.acker);
+                        messages.push(log_message(delivery)?);
+                    }
+                    self.verify(connection, &mut reading.expected, &mut messages).await?;
+                    self.give(messages).await?;
+                    reading.acks.send(ACK_MESSAGES).await?;
+                }
+                end = &mut probe, if tail.is_none() => {
+                    let end = end?;
+                    tail = Some(end);
+                    if let Some(tail) = end {
+                        self.tell(SourceEvent::Behind { tail }).await?;
+                    }
+                }
+                whole = checkpoints.next() => self.heard(whole?).await?,
+                _ = ack_due.tick() => reading.acks.send(1).await?,
+                () = sleep_until(verdict_due), if reading.expected.is_some() => {
+                    self.look_for_reset(connection, reading.expected).await?;
+                    verdict_due = Instant::now() + VERDICT_WITHIN;
+                }
+            }
+            if !caught_up && reading.expected.is_none() && tail.is_some_and(|tail| self.has_reached(tail)) {
+                caught_up = true;
+                self.tell(SourceEvent::CaughtUp).await?;
+                // A stopped feed task may let only so much pile up from now on. The credit of a consumer cannot be changed.
+                let before = std::mem::replace(&mut reading, Reading::open(connection, &log, &self.start, PREFETCH).await?);
+                before.channel.close(CLOSE_OK, "caught up".into()).await?;
+                verdict_due = Instant::now() + VERDICT_WITHIN;
+            }
+        }
+    }
+
+    /// Compares the first messages with what was expected there, until that is settled. Drops what was told before.
+    async fn verify(
+        &mut self,
+        connection: &Connection,
+        expected: &mut Option<Position>,
+        messages: &mut Vec<LogMessage>,
+    ) -> Result<(), Failure> {
+        while let (Some(wanted), Some(first)) = (*expected, messages.first()) {
+            let found = Position { seq: first.seq, body_hash: body_hash(&first.body) };
+            match wanted.compare(found) {
+                Finding::Earlier => {
+                    messages.remove(0);
+                }
+                Finding::Same => {
+                    messages.remove(0);
+                    *expected = None;
+                    self.begin(wanted).await?;
+                }
+                Finding::Truncated => {
+                    self.fill_hole(connection, wanted, found).await?;
+                    *expected = None;
+                }
+                Finding::Changed => return Err(self.reset(connection).await),
+            }
+        }
+        Ok(())
+    }
+
+    /// The log is the one that we know: tell the checkpoint that stands for its past, if we start from one.
+    async fn begin(&mut self, at: Position) -> Result<(), Failure> {
+        if let Start::Checkpoint { from, hole_after } = std::mem::replace(&mut self.start, Start::After(at)) {
+            self.epoch = epoch_number(&from.epoch);
+            info!(epoch = self.epoch, seq = from.seq, instruments = from.instruments.len(), "starts from a checkpoint");
+            self.tell(SourceEvent::Restore(from)).await?;
+            if let Some(before) = hole_after {
+                self.tell(SourceEvent::Gap { from: before, to: at.seq + 1 }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The message after which we wanted to go on is no longer kept. A newer checkpoint fills the hole for state; for events it is a gap.
+    async fn fill_hole(&mut self, connection: &Connection, wanted: Position, found: Position) -> Result<(), Failure> {
+        warn!(from = wanted.seq, to = found.seq, "the log no longer has what came in between");
+        self.metrics.log_truncations.inc();
+        if matches!(self.start, Start::After(_)) {
+            let checkpoint = newest(connection, &self.names).await?;
+            if let Some(newer) = checkpoint.filter(|newest| epoch_number(&newest.epoch) >= self.epoch && newest.seq > wanted.seq) {
+                self.start = Start::Checkpoint { from: Box::new(newer), hole_after: Some(wanted.seq) };
+                return Err(Failure::StartOver);
+            }
+        }
+        self.begin(wanted).await?;
+        self.tell(SourceEvent::Gap { from: wanted.seq, to: found.seq }).await
+    }
+
+    /// Nothing has come at the place where we wanted to go on. Either the log ends before it, so that it is another log, or the broker
+    /// is slow.
+    async fn look_for_reset(&mut self, connection: &Connection, expected: Option<Position>) -> Result<(), Failure> {
+        let tail = tail::probe(connection, &self.names.log).await?;
+        match expected {
+            Some(expected) if tail.is_none_or(|tail| tail < expected.seq) => Err(self.reset(connection).await),
+            _ => Ok(()),
+        }
+    }
+
+    /// The log is another one. Goes on with what another node has found out about it, or from its beginning in a new epoch.
+    async fn reset(&mut self, connection: &Connection) -> Failure {
+        let before = match &self.start {
+            Start::Checkpoint { from, .. } => epoch_number(&from.epoch).max(self.epoch),
+            _ => self.epoch,
+        };
+        warn!(epoch = before, "the log is another one: it was deleted and made again, or has lost its end");
+        self.metrics.log_resets.inc();
+        self.start = match newest(connection, &self.names).await {
+            Ok(Some(newer)) if epoch_number(&newer.epoch) > before => Start::Checkpoint { from: Box::new(newer), hole_after: None },
+            Ok(_) => Start::Beginning { epoch: next_epoch(before) },
+            Err(failure) => return failure,
+        };
+        Failure::StartOver
+    }
+
+    /// A checkpoint was written, by us or by another node. All follow the highest epoch.
+    async fn heard(&mut self, checkpoint: v1::Checkpoint) -> Result<(), Failure> {
+        let epoch = epoch_number(&checkpoint.epoch);
+        let verified = matches!(self.start, Start::After(_) | Start::Beginning { .. });
+        if verified && epoch > self.epoch {
+            warn!(epoch, before = self.epoch, "follows another node into a new epoch of the log");
+            self.start = Start::Checkpoint { from: Box::new(checkpoint), hole_after: None };
+            return Err(Failure::StartOver);
+        }
+        if epoch == self.epoch {
+            self.told.send(Told::Checkpoint { seq: checkpoint.seq }).await.map_err(|_| nobody_listens())?;
+        }
+        Ok(())
+    }
+
+    async fn give(&mut self, messages: Vec<LogMessage>) -> Result<(), Failure> {
+        let Some(last) = messages.last() else { return Ok(()) };
+        let at = Position { seq: last.seq, body_hash: body_hash(&last.body) };
+        self.tell(SourceEvent::Messages(messages)).await?;
+        self.start = Start::After(at);
+        Ok(())
+    }
+
+    fn has_reached(&self, tail: Option<u64>) -> bool {
+        match (&self.start, tail) {
+            (_, None) => true,
+            (Start::After(position), Some(tail)) => position.seq >= tail,
+            (_, Some(_)) => false,
+        }
+    }
+}
+
+/// The log, read from one place on.
+struct Reading {
+    channel: Channel,
+    deliveries: ReadyChunks<Consumer>,
+    /// The message that has to come first, until it has.
+    expected: Option<Position>,
+    acks: Acks,
+}
+
+impl Reading {
+    async fn open(connection: &Connection, log: &ShortString, start: &Start, prefetch: u16) -> Result<Self, Failure> {
+        let expected = start.expected();
+        let offset = expected.map_or_else(first_message, |expected| position(expected.seq));
+        let (channel, consumer) = read_stream(connection, log, offset, prefetch).await?;
+        Ok(Self { channel, deliveries: consumer.ready_chunks(BATCH_MESSAGES_MAX), expected, acks: Acks::default() })
+    }
+}
+
+/// Deliveries without acknowledgement while there is a past to read: a tenth more throughput than with the usual number.
+const PREFETCH_BEHIND: u16 = 10_000;
+/// Time for the last known message to be delivered again. Then the log's end is looked at.
+const VERDICT_WITHIN: Duration = Duration::from_secs(5);
