@@ -18,6 +18,7 @@
 
 mod batcher;
 mod pump;
+mod raw;
 mod window;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,11 +26,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use thiserror::Error;
+use tickwire_proto::json::{FeedJson, JsonError};
 use tickwire_proto::v1::{FeedMessage, Update};
-use tickwire_proto::{Symbol, symbol::SymbolError};
+use tickwire_proto::{Scale, Symbol, symbol::SymbolError};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::pump::Pump;
+use self::pump::{Outgoing, Pump};
+pub use self::raw::{Header, RawMessage};
 
 /// Publishes feed messages. Cheap to clone; clones share one connection, window and counter.
 ///
@@ -66,6 +69,27 @@ impl Publisher {
             update.ts_event_us = unix_us();
         }
         self.command(Command::Update(symbol.to_owned(), Box::new(update))).await
+    }
+
+    /// The same for an update in the JSON of feeds, such as `{"quote":{"bid":"187.42"}}`: its decimals reach the server as they stand here, so
+    /// that nobody has to announce scales. It has the version that it says itself (`ts_event_us`), or none.
+    ///
+    /// # Errors
+    /// Not a symbol, not one update, or the publisher was closed.
+    pub async fn update_json(&self, symbol: &str, update: &str) -> Result<(), PublishError> {
+        Symbol::parse(symbol)?;
+        check_json(update)?;
+        self.command(Command::Json(symbol.to_owned(), update.trim().to_owned())).await
+    }
+
+    /// Publishes a message as it is: nothing in it is checked, named or numbered, and no prefix is put before its routing key. It is sent
+    /// again like any other.
+    ///
+    /// # Errors
+    /// One of its texts is longer than the 255 bytes of AMQP, or the publisher was closed.
+    pub async fn raw(&self, message: RawMessage) -> Result<(), PublishError> {
+        let outgoing = message.try_into()?;
+        self.command(Command::Raw(Box::new(outgoing))).await
     }
 
     /// Publishes a message of its own under `routing_key`: an announcement, a sign of life, or updates that belong together. Its number
@@ -214,6 +238,9 @@ pub enum PublishError {
     /// Not a symbol.
     #[error("the symbol {0}")]
     BadSymbol(#[from] SymbolError),
+    /// Not one update in the JSON of feeds.
+    #[error("{0}")]
+    BadUpdate(#[from] JsonError),
     /// The publisher has ended.
     #[error("the publisher was closed")]
     Closed,
@@ -223,6 +250,8 @@ pub enum PublishError {
 #[derive(Debug)]
 pub(crate) enum Command {
     Update(String, Box<Update>),
+    Json(String, String),
+    Raw(Box<Outgoing>),
     Message(String, Box<FeedMessage>),
     Flush(oneshot::Sender<()>),
 }
@@ -256,11 +285,28 @@ impl TryFrom<PublisherBuilder> for Settings {
     }
 }
 
+/// Whether `text` is one update that a server can read, whatever the scales of its instrument.
+fn check_json(text: &str) -> Result<(), JsonError> {
+    let refused = |text: String| JsonError { path: String::new(), text };
+    let update: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| refused(error.to_string()))?;
+    if let Some(member) = BESIDE_UPDATES.iter().find(|member| update.contains_key(**member)) {
+        return Err(refused(format!("has {member}, which stands beside updates and not in one")));
+    }
+    let message = FeedJson::of_updates(vec![update.into()]);
+    message.updates().try_for_each(|update| {
+        let places = update.places()?;
+        let scale = |places: u32| Scale::new(places).map_err(|_| refused("has more decimal places than 12".to_owned()));
+        update.resolve(scale(places.price)?, scale(places.quantity)?).map(|_| ())
+    })
+}
+
 /// Microseconds since 1970 UTC.
 pub(crate) fn unix_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
+/// Members of messages, and the name of the instrument, which goes by its own argument.
+const BESIDE_UPDATES: [&str; 7] = ["symbol", "updates", "info", "alive", "publisher", "publisher_seq", "ts_publish_us"];
 /// Commands between publishers and their task. While it is full, publishing waits.
 const COMMANDS_MAX: usize = 256;
 /// Seconds between signs of life on the connection, unless the address says otherwise.
@@ -269,3 +315,22 @@ const HEARTBEAT_S: u16 = 10;
 const NAME_BYTES_MAX: usize = 64;
 /// A routing key is a prefix and a symbol of at most 128 bytes, and AMQP allows 255.
 const PREFIX_BYTES_MAX: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_update_in_json_is_one_update_that_can_be_read() {
+        let refused = |text: &str| check_json(text).unwrap_err().to_string();
+        assert_eq!(check_json(r#"{"ts_event_us":"7","quote":{"bid":"187.425","ask":null,"volume":3}}"#), Ok(()));
+        assert_eq!(refused(r#"{"quote":{"bid":"x"}}"#), "updates[0].quote.bid: is not a decimal number");
+        assert_eq!(refused(r#"{"status":{"phase":"LUNCH"}}"#), "updates[0].status.phase: is not a name of the schema");
+        assert_eq!(refused(r#"{"quote":{"bid":"0.1234567890123"}}"#), "has more decimal places than 12");
+        assert_eq!(refused("{}"), "updates[0]: has no body");
+        for member in BESIDE_UPDATES {
+            assert!(refused(&format!(r#"{{"quote":{{"bid":1}},"{member}":"x"}}"#)).starts_with(&format!("has {member}, which")));
+        }
+        assert!(check_json(r#"{"quote":{"bid":1}} {}"#).is_err() && check_json("[]").is_err());
+    }
+}

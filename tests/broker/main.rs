@@ -10,6 +10,7 @@ mod house;
 mod mapped;
 mod oracle;
 mod poison;
+mod publish;
 mod publisher;
 mod restart;
 mod silence;

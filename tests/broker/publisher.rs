@@ -82,13 +82,37 @@ async fn waits_for_a_broker_and_for_a_log() {
     assert_eq!(read_log(&broker, 1).await.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_no_queue_took_is_not_stored_although_it_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path()).unwrap();
+    let connection = Connection::connect(&broker.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    channel.exchange_declare("tickwire.feed".into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
+    let publisher = Publisher::builder(&broker.url()).name("early").start().unwrap();
+    publisher.update("stock.S1", quote(1)).await.unwrap();
+    let mut stats = publisher.stats();
+    let by = tokio::time::Instant::now() + WITHIN;
+    while stats.returned < 3 && tokio::time::Instant::now() < by {
+        sleep(Duration::from_millis(20)).await;
+        stats = publisher.stats();
+    }
+    // An Ack with the message in it, again and again.
+    assert!(stats.returned >= 3 && stats.confirmed == 0, "{stats:?}");
+    assert!(timeout(Duration::from_millis(200), publisher.flush()).await.is_err());
+    declare_log(&broker).await;
+    timeout(WITHIN, publisher.flush()).await.expect("the log takes it").unwrap();
+    assert_eq!((publisher.stats().confirmed, read_log(&broker, 1).await.len()), (1, 1));
+}
+
 fn quote(version: i64) -> Update {
     let quote = Quote { last: Some(version), volume: Some(version % SYMBOLS), ..Default::default() };
     Update { ts_event_us: version as u64, body: Some(Body::Quote(quote)), ..Default::default() }
 }
 
 /// What the server would declare.
-async fn declare_log(broker: &Broker) {
+pub(crate) async fn declare_log(broker: &Broker) {
     let connection = Connection::connect(&broker.url(), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };

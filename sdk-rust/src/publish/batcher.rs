@@ -6,18 +6,43 @@ use std::time::{Duration, Instant};
 use tickwire_proto::v1::Update;
 
 /// Updates that wait for company, by the routing key that they can share.
-#[derive(Debug, Default)]
-pub(crate) struct Batcher {
+#[derive(Debug)]
+pub(crate) struct Batcher<U> {
     /// In the order of keys, which is as good as any: an instrument is always in the same batch.
-    open: BTreeMap<String, Vec<(String, Update)>>,
+    open: BTreeMap<String, Vec<(String, U)>>,
     /// When the oldest of them came.
     since: Option<Instant>,
     count: usize,
 }
 
-impl Batcher {
+/// An update that can name its instrument itself.
+pub(crate) trait Named {
+    /// The same, named.
+    fn named(self, symbol: String) -> Self;
+}
+
+impl Named for Update {
+    fn named(self, symbol: String) -> Self {
+        Self { symbol, ..self }
+    }
+}
+
+/// In JSON, a checked object with at least one member.
+impl Named for String {
+    fn named(self, symbol: String) -> Self {
+        format!("{{\"symbol\":\"{symbol}\",{}", &self[1..])
+    }
+}
+
+impl<U> Default for Batcher<U> {
+    fn default() -> Self {
+        Self { open: BTreeMap::new(), since: None, count: 0 }
+    }
+}
+
+impl<U: Named> Batcher<U> {
     /// Adds an update of `symbol`. Returns the key of its batch if that is full now.
-    pub(crate) fn add(&mut self, now: Instant, symbol: String, update: Update) -> Option<String> {
+    pub(crate) fn add(&mut self, now: Instant, symbol: String, update: U) -> Option<String> {
         let key = shared_key(&symbol);
         let batch = self.open.entry(key.clone()).or_default();
         batch.push((symbol, update));
@@ -27,7 +52,7 @@ impl Batcher {
     }
 
     /// Closes the batch of `key`: a routing key, and the updates of one message.
-    pub(crate) fn close(&mut self, key: &str) -> Option<(String, Vec<Update>)> {
+    pub(crate) fn close(&mut self, key: &str) -> Option<(String, Vec<U>)> {
         let batch = self.open.remove(key)?;
         self.count -= batch.len();
         if self.open.is_empty() {
@@ -37,7 +62,7 @@ impl Batcher {
     }
 
     /// Closes the next batch, whichever that is.
-    pub(crate) fn close_any(&mut self) -> Option<(String, Vec<Update>)> {
+    pub(crate) fn close_any(&mut self) -> Option<(String, Vec<U>)> {
         let key = self.open.keys().next()?.clone();
         self.close(&key)
     }
@@ -54,12 +79,12 @@ impl Batcher {
 }
 
 /// A batch of one instrument goes by its symbol; a mixed one names each update.
-fn message(key: &str, batch: Vec<(String, Update)>) -> (String, Vec<Update>) {
+fn message<U: Named>(key: &str, batch: Vec<(String, U)>) -> (String, Vec<U>) {
     let first = batch.first().map(|(symbol, _)| symbol.clone()).unwrap_or_default();
     if batch.iter().all(|(symbol, _)| *symbol == first) {
         return (first, batch.into_iter().map(|(_, update)| update).collect());
     }
-    (key.to_owned(), batch.into_iter().map(|(symbol, update)| Update { symbol, ..update }).collect())
+    (key.to_owned(), batch.into_iter().map(|(symbol, update)| update.named(symbol)).collect())
 }
 
 /// The routing key of batches with `symbol`: the same words but the last, so that the batch belongs to the same feed.
@@ -81,11 +106,11 @@ const LINGER: Duration = Duration::from_millis(2);
 mod tests {
     use super::*;
 
-    fn add(batcher: &mut Batcher, symbol: &str, seq: u64) -> Option<String> {
+    fn add(batcher: &mut Batcher<Update>, symbol: &str, seq: u64) -> Option<String> {
         batcher.add(Instant::now(), symbol.to_owned(), Update { seq, ..Default::default() })
     }
 
-    fn close(batcher: &mut Batcher) -> String {
+    fn close(batcher: &mut Batcher<Update>) -> String {
         let (key, updates) = batcher.close_any().unwrap();
         let updates: Vec<String> = updates.iter().map(|update| format!("{}{}", update.symbol, update.seq)).collect();
         format!("{key}: {}", updates.join(" "))
@@ -101,6 +126,15 @@ mod tests {
         assert_eq!(close(&mut batcher), "crypto.C: 4 5");
         assert_eq!(close(&mut batcher), "stock.batch: stock.A1 stock.B2 stock.A3");
         assert!(batcher.due().is_none() && batcher.len() == 0);
+    }
+
+    #[test]
+    fn updates_in_json_name_themselves_in_front() {
+        let mut batcher = Batcher::default();
+        batcher.add(Instant::now(), "a.b".to_owned(), r#"{"quote":{"bid":1}}"#.to_owned());
+        batcher.add(Instant::now(), "a.c".to_owned(), r#"{"quote":{"bid":2}}"#.to_owned());
+        let named = [r#"{"symbol":"a.b","quote":{"bid":1}}"#.to_owned(), r#"{"symbol":"a.c","quote":{"bid":2}}"#.to_owned()];
+        assert_eq!(batcher.close_any(), Some(("a.batch".to_owned(), named.to_vec())));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event};
 use prost::Message as _;
-use tickwire_proto::v1::{Alive, FeedMessage};
+use tickwire_proto::v1::{Alive, FeedMessage, Update};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
@@ -27,7 +27,9 @@ pub(crate) struct Pump {
     state: watch::Sender<PublisherState>,
     stats: watch::Sender<PublisherStats>,
     window: Window<Arc<Outgoing>>,
-    batcher: Batcher,
+    /// Updates in protobuf, and updates in JSON. At most one of both has something.
+    batcher: Batcher<Update>,
+    texts: Batcher<String>,
     /// Who waits for everything before a number to be stored.
     flushes: Vec<(u64, oneshot::Sender<()>)>,
     /// When the next sign of life is due.
@@ -41,9 +43,11 @@ pub(crate) struct Pump {
 }
 
 /// A message as it is sent, and sent again.
-struct Outgoing {
-    key: ShortString,
-    body: Vec<u8>,
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) key: ShortString,
+    pub(crate) body: Vec<u8>,
+    pub(crate) properties: BasicProperties,
 }
 
 /// What became of one sending.
@@ -58,7 +62,7 @@ impl Pump {
         stats: watch::Sender<PublisherStats>,
     ) -> Self {
         let alive_at = settings.alive.is_some().then(Instant::now);
-        let (window, batcher) = (Window::new(WINDOW_MESSAGES_MAX), Batcher::default());
+        let (window, batcher, texts) = (Window::new(WINDOW_MESSAGES_MAX), Batcher::default(), Batcher::default());
         Self {
             settings,
             commands,
@@ -66,6 +70,7 @@ impl Pump {
             stats,
             window,
             batcher,
+            texts,
             flushes: Vec::new(),
             alive_at,
             numbered: 0,
@@ -165,7 +170,7 @@ impl Pump {
             let (channel, outgoing, exchange) = (channel.clone(), outgoing.clone(), self.settings.exchange.clone());
             outcomes.push(Box::pin(async move {
                 let options = BasicPublishOptions { mandatory: true, immediate: false };
-                let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type(CONTENT_TYPE.into());
+                let properties = outgoing.properties.clone();
                 let sent = channel.basic_publish(exchange, outgoing.key.clone(), options, &outgoing.body, properties).await;
                 match sent {
                     Ok(confirm) => (sending, confirm.await),
@@ -196,10 +201,23 @@ impl Pump {
         match command {
             Some(Command::Update(symbol, update)) => {
                 self.count(|stats| stats.updates += 1);
+                self.close_texts();
                 if let Some(key) = self.batcher.add(Instant::now(), symbol, *update) {
                     let batch = self.batcher.close(&key);
                     self.push_batch(batch);
                 }
+            }
+            Some(Command::Json(symbol, update)) => {
+                self.count(|stats| stats.updates += 1);
+                self.close_updates();
+                if let Some(key) = self.texts.add(Instant::now(), symbol, update) {
+                    let batch = self.texts.close(&key);
+                    self.push_texts(batch);
+                }
+            }
+            Some(Command::Raw(outgoing)) => {
+                self.close_all_batches();
+                self.push_outgoing(*outgoing);
             }
             Some(Command::Message(key, message)) => {
                 // What was said before about the same instrument must leave before.
@@ -238,7 +256,7 @@ impl Pump {
     /// Closes batches that have waited long enough, and gives the sign of life that is due.
     fn close_batches(&mut self) {
         let now = Instant::now();
-        if self.batcher.due().is_some_and(|due| due <= now) {
+        if self.batches_due().is_some_and(|due| due <= now) {
             self.close_all_batches();
         }
         if self.alive_at.is_some_and(|due| due <= now) && self.has_room() {
@@ -255,15 +273,35 @@ impl Pump {
     }
 
     fn close_all_batches(&mut self) {
+        self.close_updates();
+        self.close_texts();
+    }
+
+    fn close_updates(&mut self) {
         while let Some(batch) = self.batcher.close_any() {
             self.push_batch(Some(batch));
         }
     }
 
-    fn push_batch(&mut self, batch: Option<(String, Vec<tickwire_proto::v1::Update>)>) {
+    fn close_texts(&mut self) {
+        while let Some(batch) = self.texts.close_any() {
+            self.push_texts(Some(batch));
+        }
+    }
+
+    fn push_batch(&mut self, batch: Option<(String, Vec<Update>)>) {
         if let Some((key, updates)) = batch {
             self.push(&key, FeedMessage { updates, ..Default::default() });
         }
+    }
+
+    fn push_texts(&mut self, batch: Option<(String, Vec<String>)>) {
+        let Some((key, updates)) = batch else { return };
+        self.numbered += 1;
+        let (updates, number, now_us) = (updates.join(","), self.numbered, unix_us());
+        let publisher = serde_json::Value::from(self.settings.name.as_str());
+        let body = format!(r#"{{"updates":[{updates}],"publisher":{publisher},"publisher_seq":"{number}","ts_publish_us":"{now_us}"}}"#);
+        self.push_body(&key, body.into_bytes(), JSON_TYPE);
     }
 
     /// Numbers a message and puts it into the window.
@@ -271,9 +309,18 @@ impl Pump {
         self.numbered += 1;
         let ts_publish_us = if message.ts_publish_us == 0 { unix_us() } else { message.ts_publish_us };
         let message = FeedMessage { publisher: self.settings.name.clone(), publisher_seq: self.numbered, ts_publish_us, ..message };
+        self.push_body(key, message.encode_to_vec(), PROTOBUF_TYPE);
+    }
+
+    fn push_body(&mut self, key: &str, body: Vec<u8>, content_type: &'static str) {
         // The key was checked as a symbol, which is shorter than what AMQP allows, and so is the prefix.
         let key = ShortString::try_new(format!("{}{key}", self.settings.prefix)).unwrap_or_default();
-        self.window.push(Arc::new(Outgoing { key, body: message.encode_to_vec() }));
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type(content_type.into());
+        self.push_outgoing(Outgoing { key, body, properties });
+    }
+
+    fn push_outgoing(&mut self, outgoing: Outgoing) {
+        self.window.push(Arc::new(outgoing));
         self.count(|stats| stats.messages += 1);
     }
 
@@ -287,12 +334,16 @@ impl Pump {
 
     /// Room for a message, and for what the batches hold.
     fn has_room(&self) -> bool {
-        self.window.room() > self.batcher.len()
+        self.window.room() > self.batcher.len() + self.texts.len()
     }
 
     fn due(&self) -> Option<Instant> {
         let alive_at = self.alive_at.filter(|_| self.has_room());
-        [self.batcher.due(), alive_at, self.end_by].into_iter().flatten().min()
+        [self.batches_due(), alive_at, self.end_by].into_iter().flatten().min()
+    }
+
+    fn batches_due(&self) -> Option<Instant> {
+        self.batcher.due().or(self.texts.due())
     }
 
     fn has_ended(&self) -> bool {
@@ -333,6 +384,7 @@ const RETURNED_WAIT: Duration = Duration::from_millis(50);
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two log lines about the same outage.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-const PERSISTENT: u8 = 2;
-const CONTENT_TYPE: &str = "application/x-protobuf";
+pub(crate) const PERSISTENT: u8 = 2;
+const PROTOBUF_TYPE: &str = "application/x-protobuf";
+const JSON_TYPE: &str = "application/json";
 const CLOSE_OK: u16 = 200;

@@ -3,6 +3,9 @@
 mod bench;
 mod dead;
 mod demo;
+mod pace;
+mod progress;
+mod publish;
 mod runtime;
 mod serve;
 mod settings;
@@ -26,6 +29,8 @@ enum Command {
     Demo(demo::Demo),
     /// Publish a lively, seeded market to RabbitMQ.
     Simulate(simulate::Simulate),
+    /// Publish lines of CSV or JSON to RabbitMQ.
+    Publish(publish::Publish),
     /// Show live values in this terminal.
     Watch(watch::Watch),
     /// Load a server with clients, and print what it delivers and what that costs.
@@ -41,6 +46,7 @@ fn main() -> std::process::ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Publish(publish) => publish.run(),
         Command::Watch(watch) => watch.run(),
         Command::Bench(bench) => bench.run(),
         Command::Dead(dead) => dead.run(),

@@ -1,16 +1,16 @@
 //! `tickwire simulate`: publishes a market to RabbitMQ, with everything that a good feed does.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, bail};
-use tickwire::publish::{Publisher, PublisherState};
+use anyhow::Result;
+use tickwire::publish::Publisher;
 use tickwire::v1::{FeedMessage, update::Body};
 use tickwire_simulator::{Market, Publication};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing_subscriber::EnvFilter;
+use tokio::time::{MissedTickBehavior, interval};
 
+use crate::progress::Progress;
 use crate::runtime::block_on;
 
 /// Flags of `tickwire simulate`.
@@ -42,18 +42,17 @@ pub(crate) struct Simulate {
 impl Simulate {
     /// Runs the command.
     pub(crate) fn run(self) -> ExitCode {
-        let filter = EnvFilter::try_from_env("TICKWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,lapin=off"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
-        match block_on(self.publish()) {
+        let progress = Progress::start("simulate", self.quiet);
+        match block_on(self.publish(progress)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                say(&format!("{error:#}"));
+                progress.say(&format!("{error:#}"));
                 ExitCode::FAILURE
             }
         }
     }
 
-    async fn publish(&self) -> Result<()> {
+    async fn publish(&self, progress: Progress) -> Result<()> {
         let publisher = Publisher::builder(&self.amqp).name("simulator").exchange(&self.exchange).start()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -66,10 +65,10 @@ impl Simulate {
         };
         tokio::select! {
             ended = self.run_market(&publisher) => ended?,
-            () = self.show_progress(&publisher) => {}
+            () = progress.watch(&publisher) => {}
             () = stop => {}
         }
-        self.finish(&publisher).await
+        progress.finish(&publisher).await
     }
 
     async fn run_market(&self, publisher: &Publisher) -> Result<()> {
@@ -108,37 +107,6 @@ impl Simulate {
         }
         publication
     }
-
-    async fn show_progress(&self, publisher: &Publisher) {
-        let (mut since, mut updates) = (Instant::now(), 0);
-        loop {
-            tokio::time::sleep(PROGRESS_EVERY).await;
-            let stats = publisher.stats();
-            let rate = (stats.updates - updates) as f64 / since.elapsed().as_secs_f64();
-            (since, updates) = (Instant::now(), stats.updates);
-            if !self.quiet {
-                let state = match publisher.state() {
-                    PublisherState::Publishing => String::new(),
-                    PublisherState::Blocked(reason) => format!(" (the broker takes nothing: {reason})"),
-                    _ => " (waits for the broker)".to_owned(),
-                };
-                let (messages, confirmed) = (stats.messages, stats.confirmed);
-                say(&format!("{updates} updates in {messages} messages, {confirmed} confirmed, {rate:.0} updates/s{state}"));
-            }
-        }
-    }
-
-    async fn finish(&self, publisher: &Publisher) -> Result<()> {
-        let flushed = timeout(FLUSH_WITHIN, publisher.flush()).await;
-        let stats = publisher.stats();
-        if !self.quiet {
-            say(&format!("ended: {} updates in {} messages, {} sent again", stats.updates, stats.messages, stats.resent));
-        }
-        match flushed {
-            Ok(flushed) => Ok(flushed?),
-            Err(_) => bail!("the broker has not confirmed the last messages"),
-        }
-    }
 }
 
 /// A message with updates alone may share a message with others; announcements and signs of life go alone.
@@ -163,7 +131,7 @@ async fn sleep_for(duration: Option<Duration>) {
     }
 }
 
-fn unix_us() -> u64 {
+pub(crate) fn unix_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
@@ -177,7 +145,7 @@ fn parse_steady(text: &str) -> Result<(u32, u32), String> {
     parsed.ok_or_else(|| "is not of the form SYMBOLSxRATE, such as 500x10000".to_owned())
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let amount: u64 = digits.parse().map_err(|_| "is not a number with a unit, such as 30s".to_owned())?;
     match &text[digits.len()..] {
@@ -189,19 +157,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// One line of progress.
-#[expect(clippy::print_stderr, reason = "progress belongs on the terminal")]
-fn say(line: &str) {
-    eprintln!("simulate: {line}");
-}
-
 /// Between two steps of the market.
 const STEP: Duration = Duration::from_millis(10);
 /// Market time in one step. After an outage the market catches up in steps of this size, so that they fit into memory.
 const STEP_US_MAX: u64 = 1_000_000;
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-/// Time for the last messages to be confirmed. Then the command fails.
-const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

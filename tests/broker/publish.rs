@@ -1,0 +1,93 @@
+//! `tickwire publish`: lines of CSV and JSON become prices, bad lines cost no other, and Ctrl-C waits for the last confirms.
+
+use std::io::Write as _;
+use std::process::{Child, Command, Output, Stdio};
+
+use tickwire_rig::Tickwire;
+
+use super::house::House;
+use super::view::wait_until;
+use super::watch_ws;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_become_prices_and_bad_ones_cost_no_other() {
+    let house = House::open().await;
+    let mut view = watch_ws::watch(house.address, "stock.*", 0, false);
+    let csv = concat!(
+        "Ticker,at,bid,ask,Last,status.phase\n",
+        "AAPL,1764000000000,187.42,187.44,187.43,OPEN\n",
+        "MSFT,1764000000100,1,2\n",
+        "no symbol,1764000000200,1,2,3,\n",
+        "GOOG,1764000000300,x,2,3,\n",
+        "IBM,1764000000400,,,301.5,\n",
+    );
+    let settings = ["--format", "csv", "--symbol", "Ticker", "--symbol-prefix", "stock.", "--column", "last=Last", "--time", "at"];
+    let settings = [&settings[..], &["--time-unit", "ms", "--speed", "max"]].concat();
+    let output = ended(start(&house, &settings, csv));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    for expected in [
+        "publish: line 3: bad_row: has 4 values, the header 6\n",
+        "publish: line 4: bad_symbol: ",
+        "publish: line 5: bad_update: updates[0].quote.bid: is not a decimal number\n",
+        "publish: 2 lines published, 3 lines refused (bad_row 1, bad_symbol 1, bad_update 1)\n",
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in {said}");
+    }
+    wait_until(&mut view, "the last line is there", |view| view.quotes.contains_key("stock.IBM")).await;
+    assert_eq!(view.borrow().quotes["stock.AAPL"].bid, Some(18_742));
+    assert_eq!(view.borrow().quotes["stock.IBM"].last, Some(3_015), "as exact as it was written");
+    assert_eq!(view.borrow().quotes.len(), 2, "{:?}", view.borrow().quotes);
+
+    // Of several lines that say the same of an instrument the newest holds, and a bad one ends a strict reading.
+    let json = concat!(
+        r#"{"symbol":"stock.IBM","quote":{"last":"301.50"}}"#,
+        "\n",
+        r#"{"updates":[{"symbol":"stock.IBM","quote":{"last":"301.75"}},{"symbol":"stock.SAP","quote":{"last":7}}]}"#,
+        "\n\n{\n",
+        r#"{"symbol":"stock.LATE","quote":{"last":"1"}}"#,
+        "\n",
+    );
+    let output = ended(start(&house, &["--strict", "--quiet"], json));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.starts_with("publish: line 4: bad_json: "), "{said}");
+    wait_until(&mut view, "the lines before it are there", |view| view.quotes.contains_key("stock.SAP")).await;
+    assert_eq!(view.borrow().quotes["stock.IBM"].last, Some(30_175));
+    assert!(!view.borrow().quotes.contains_key("stock.LATE"));
+
+    let output = ended(start(&house, &["--format", "csv"], "symbol,colour\n"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("line 1: unknown_column: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupt_waits_for_the_last_confirms() {
+    let house = House::open().await;
+    let mut view = watch_ws::watch(house.address, "stock.*", 0, false);
+    let mut publish = start(&house, &["--alive", "stock.alive", "--rate", "1000"], "");
+    let mut stdin = publish.stdin.take().unwrap();
+    stdin.write_all(b"{\"symbol\":\"stock.AAPL\",\"quote\":{\"last\":\"187.43\"}}\n").unwrap();
+    stdin.flush().unwrap();
+    // The pipe stays open: the command would wait for ever.
+    wait_until(&mut view, "the line is there", |view| view.quotes.contains_key("stock.AAPL")).await;
+    assert!(Command::new("kill").args(["-INT", &publish.id().to_string()]).status().unwrap().success());
+    let output = publish.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("interrupted") && said.contains("1 line published, 0 lines refused"), "{said}");
+    drop(stdin);
+}
+
+/// Starts `tickwire publish` with `lines` as its standard input.
+fn start(house: &House, arguments: &[&str], lines: &str) -> Child {
+    let mut command = Command::new(Tickwire::program().unwrap());
+    command.args(["publish", "--amqp", &house.broker.url()]).args(arguments);
+    let mut publish = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    publish.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
+    publish
+}
+
+/// Closes its standard input, and waits for its end.
+fn ended(mut publish: Child) -> Output {
+    drop(publish.stdin.take());
+    publish.wait_with_output().unwrap()
+}
