@@ -134,6 +134,10 @@ faults! {
     ClientRepeatsEvents: Complete,
     /// The client keeps gaps to itself.
     ClientIgnoresGap: Complete,
+    /// The client takes an event that shares its message with the first image for one that was before.
+    ClientBeginsBehindEvents: Complete,
+    /// The client keeps the loss of single trades to itself, where only the rest was resumed.
+    ClientResumesTradesAlways: Complete,
     /// The client shows an event without the unread state before it.
     ClientSkipsStateBeforeEvent: Complete,
     /// The client keeps the positions of an ended log.

@@ -54,6 +54,8 @@ pub(super) struct Member {
     pub(super) subscription: SubscriptionId,
     /// Whether single trades go to it.
     pub(super) trades: bool,
+    /// Single trades after this position may have been lost, until the server sends them again.
+    pub(super) trades_until: Option<u64>,
     dirty: Option<Dirty>,
     /// Entries of this row in the ring.
     waiting: usize,
@@ -120,7 +122,7 @@ impl Record {
 
 impl Member {
     pub(super) fn new(subscription: SubscriptionId, trades: bool) -> Self {
-        Self { subscription, trades, dirty: None, waiting: 0, lost: None }
+        Self { subscription, trades, trades_until: None, dirty: None, waiting: 0, lost: None }
     }
 }
 

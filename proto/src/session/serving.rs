@@ -64,6 +64,7 @@ impl Session {
             Control::SnapshotComplete(done) => {
                 self.wanted.complete(done.request_id, !self.config.two_way);
                 self.table.serve(&self.wanted);
+                self.table.mend_trades(&self.wanted, &mut self.stats, &mut self.outputs);
                 if self.wanted.is_settled() {
                     self.table.drop_outdated(&mut self.stats, &mut self.outputs);
                 }
@@ -124,8 +125,9 @@ impl Session {
         if resumed || welcome.epoch == self.epoch {
             self.table.go_on(resumed, &self.wanted);
         } else {
+            let had_values = self.table.has_values();
             self.table.new_epoch();
-            if self.table.has_values() {
+            if had_values {
                 let text = String::from("another log; images follow");
                 let error = v1::Error { code: ErrorCode::ResumeExpired as i32, text, ..v1::Error::default() };
                 self.outputs.push_back(Output::Event(Event::Error(error)));

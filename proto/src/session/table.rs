@@ -99,7 +99,9 @@ impl Table {
     pub(super) fn go_on(&mut self, resumed: bool, wanted: &Wanted) {
         self.resumed = resumed;
         for row in self.rows.iter_mut().flatten() {
-            if resumed && wanted.holds(&row.instrument.symbol) { row.resume() } else { row.begin() }
+            let symbol = &row.instrument.symbol;
+            let trades_resume = wanted.resumes_trades(symbol);
+            if resumed && wanted.holds(symbol) { row.resume(trades_resume) } else { row.begin() }
         }
     }
 
@@ -196,7 +198,11 @@ impl Table {
         if core::mem::take(&mut row.doubtful) && update.seq > known {
             // An image may stand for an event at its own position.
             let to = if is_image { update.seq.saturating_add(1) } else { update.seq };
+            row.told_up_to(update.seq);
             self.push_gap(number, known, to, stats, outputs);
+        }
+        if is_single_trade {
+            self.mend_trades_of(number, update.seq, stats, outputs);
         }
         let Some(row) = row_of(&mut self.rows, number) else { return };
         if is_image && !is_event {
@@ -225,6 +231,33 @@ impl Table {
             if row_of(&mut self.rows, number).is_some_and(Row::drop_outdated) {
                 self.mark(number, Record::KNOWN, stats, outputs);
             }
+        }
+    }
+
+    /// The images of a Subscribe are complete. Where single trades come with it, those before its images may have been lost.
+    pub(super) fn mend_trades(&mut self, wanted: &Wanted, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        for number in 0..self.rows.len() as u32 {
+            // What never had a state gets no image: there the next trade says how far the loss goes.
+            let broken = |row: &&mut Row| row.touched > 0 && row.doubts_trades() && wanted.has_trades(&row.instrument.symbol);
+            if let Some(row) = row_of(&mut self.rows, number).filter(broken) {
+                let to = row.newest_seq().saturating_add(1);
+                self.mend_trades_of(number, to, stats, outputs);
+            }
+        }
+    }
+
+    /// Single trades of a row have begun again, none of them before `to`.
+    fn mend_trades_of(&mut self, number: u32, to: u64, stats: &mut Stats, outputs: &mut VecDeque<Output>) {
+        if !row_of(&mut self.rows, number).is_some_and(|row| row.doubts_trades()) {
+            return;
+        }
+        self.make_room(number, 1, stats);
+        let Some(row) = row_of(&mut self.rows, number) else { return };
+        for member in &mut row.members {
+            let Some(from) = member.trades_until.take().filter(|from| from.saturating_add(1) < to) else { continue };
+            let Some(queue) = self.queues.get_mut(&member.subscription) else { continue };
+            queue.push_gap(number, member, from, to);
+            tell(queue, member.subscription, outputs);
         }
     }
 
@@ -314,7 +347,7 @@ impl Table {
         let mut row = Row::new(symbol, info, members);
         row.set_served(wanted.is_served(symbol));
         if self.resumed && wanted.holds(symbol) {
-            row.resume();
+            row.resume(true);
         }
         let number = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);

@@ -44,6 +44,8 @@ struct Target {
     told: bool,
     /// Whether the server said on this connection that it sends it.
     granted: bool,
+    /// Whether it sends single trades with it, from where the resume token ends.
+    resumes_trades: bool,
     wire: Wire,
 }
 
@@ -108,6 +110,7 @@ impl Wanted {
             held: false,
             told: false,
             granted: false,
+            resumes_trades: false,
             wire: Wire::Unasked,
         });
         if !target.wanted_by.contains(&subscription) {
@@ -150,7 +153,7 @@ impl Wanted {
         self.leaving.clear();
         self.changed = !self.targets.is_empty() && !planted(Fault::ClientForgetsWanted);
         for target in self.targets.values_mut() {
-            (target.told, target.granted, target.wire) = (false, false, Wire::Unasked);
+            (target.told, target.granted, target.resumes_trades, target.wire) = (false, false, false, Wire::Unasked);
         }
     }
 
@@ -159,6 +162,7 @@ impl Wanted {
         let terms = self.terms_of_all(default_ms);
         for target in self.targets.values_mut() {
             target.wire = Wire::Asked { request: ONE_WAY_REQUEST, terms };
+            target.resumes_trades = terms.trades;
         }
     }
 
@@ -189,6 +193,7 @@ impl Wanted {
                 break;
             }
             (target.told, target.wire) = (true, Wire::Asked { request, terms });
+            target.resumes_trades |= held_first && terms.trades;
             let named = if target.wild { subscribe_item::Target::Pattern } else { subscribe_item::Target::Symbol };
             // The default of Hello goes without saying.
             let conflate_ms = terms.conflate_ms.filter(|_| terms.conflate_ms != default_ms);
@@ -269,14 +274,27 @@ impl Wanted {
 
     /// Whether a resume token covers `symbol`.
     pub(super) fn holds(&self, symbol: &Symbol) -> bool {
-        self.targets.get(symbol.as_str()).is_some_and(|target| target.held)
-            || self.targets.values().any(|target| target.wild && target.held && target.pattern.matches(symbol))
+        self.any_covering(symbol, |target| target.held)
+    }
+
+    /// Whether the server goes on with the single trades of `symbol` where the resume token ends.
+    pub(super) fn resumes_trades(&self, symbol: &Symbol) -> bool {
+        self.any_covering(symbol, |target| target.held && target.resumes_trades)
+    }
+
+    /// Whether everything that the server had to say when it began to send the single trades of `symbol` is here.
+    pub(super) fn has_trades(&self, symbol: &Symbol) -> bool {
+        self.any_covering(symbol, |target| matches!(target.wire, Wire::Complete { terms } if terms.trades))
     }
 
     /// Whether the server said on this connection that it sends `symbol`.
     pub(super) fn is_served(&self, symbol: &Symbol) -> bool {
-        self.targets.get(symbol.as_str()).is_some_and(|target| target.granted)
-            || self.targets.values().any(|target| target.wild && target.granted && target.pattern.matches(symbol))
+        self.any_covering(symbol, |target| target.granted)
+    }
+
+    fn any_covering(&self, symbol: &Symbol, is_so: impl Fn(&Target) -> bool) -> bool {
+        self.targets.get(symbol.as_str()).is_some_and(&is_so)
+            || self.targets.values().any(|target| target.wild && is_so(target) && target.pattern.matches(symbol))
     }
 
     /// Whether everything wanted is held.

@@ -71,21 +71,46 @@ impl Row {
         self.begins = true;
     }
 
-    /// This connection goes on where another one ended.
-    pub(super) fn resume(&mut self) {
+    /// This connection goes on where another one ended. Single trades may go on later than the rest.
+    pub(super) fn resume(&mut self, with_trades: bool) {
         self.doubtful = false;
         self.begins = false;
+        if !with_trades && !planted(Fault::ClientResumesTradesAlways) {
+            self.break_trades();
+        }
     }
 
     /// This connection starts anew. If there were records, events may have been lost since.
     pub(super) fn begin(&mut self) {
         self.doubtful = self.newest_seq() > 0;
         self.begins = true;
+        self.break_trades();
+    }
+
+    /// Single trades end here until the server sends them again.
+    fn break_trades(&mut self) {
+        let newest = self.newest_seq();
+        for member in self.members.iter_mut().filter(|member| member.trades && newest > 0) {
+            member.trades_until.get_or_insert(newest);
+        }
+    }
+
+    /// Whether somebody may have lost single trades, and has not been told.
+    pub(super) fn doubts_trades(&self) -> bool {
+        self.members.iter().any(|member| member.trades_until.is_some())
+    }
+
+    /// A gap up to this position has been told.
+    pub(super) fn told_up_to(&mut self, seq: u64) {
+        for until in self.members.iter_mut().filter_map(|member| member.trades_until.as_mut()) {
+            *until = seq.max(*until);
+        }
     }
 
     /// An image came: events begin with it, unless they had begun already.
     pub(super) fn anchor(&mut self, seq: u64) {
         let given = &mut self.given[EVENTS];
+        let seq = if planted(Fault::ClientBeginsBehindEvents) { seq.saturating_add(1) } else { seq };
         let Some(before) = seq.checked_sub(1).filter(|_| core::mem::take(&mut self.begins)) else { return };
         if before >= given.seq {
             *given = EventMark { seq: before, count: u32::MAX };
@@ -185,6 +210,7 @@ impl Row {
         self.told = Default::default();
         self.doubtful = false;
         self.begins = true;
+        self.members.iter_mut().for_each(|member| member.trades_until = None);
         Arc::make_mut(&mut self.instrument).seq = 0;
     }
 

@@ -280,16 +280,6 @@ impl Lane {
         (lost, self.trades.partition_point(|trade| trade.seq <= *seq))
     }
 
-    /// First and last position of the trades that a subscriber has not been given yet.
-    pub(super) fn untold_trades(&self, slot: u32) -> Option<(u64, u64)> {
-        let (lost, start) = self.trades_of(slot);
-        let kept = self.trades[start..].first().zip(self.trades.last()).map(|(first, last)| (first.seq, last.seq));
-        match (lost, kept) {
-            (Some((first, _)), Some((_, last))) => Some((first, last)),
-            (lost, kept) => lost.or(kept),
-        }
-    }
-
     /// Notes that a subscriber has been told everything up to `seq`, ahead of the lane.
     pub(super) fn is_ahead(&mut self, slot: u32, seq: u64) {
         if self.trades.is_empty() || planted(Fault::TradesBehindState) {

@@ -23,7 +23,7 @@ impl Engine {
     /// A new life of the log, or the same log read again from a checkpoint.
     pub(super) fn reset(&mut self, now: Moment, epoch: &str) {
         if self.epoch == epoch && self.synced {
-            self.remember_told();
+            self.remember_told(now);
         }
         self.restarted |= self.synced;
         self.synced = false;
@@ -47,17 +47,16 @@ impl Engine {
     }
 
     /// Notes up to where subscribers know the events: those that come to light while the same log is read again are told afterwards.
-    /// Single trades that lanes keep are lost.
-    fn remember_told(&mut self) {
-        let Self { roster, book, lanes, position, .. } = self;
+    /// Single trades that lanes keep are given now.
+    fn remember_told(&mut self, now: Moment) {
+        let Self { roster, dispatch, book, config, lanes, position, .. } = self;
         for (slot, connection) in roster.iter_mut().filter(|(_, connection)| !connection.subscriptions.is_empty()) {
             connection.rare().resume = Some(*position);
             for index in 0..connection.subscriptions.len() {
                 let Subscription { instrument, class, .. } = connection.subscriptions[index];
                 let lane = book.get(instrument).and_then(|instrument| instrument.lane(class));
-                let Some(lane) = lane.filter(|_| connection.subscriptions[index].trades()) else { continue };
-                if let Some((first, last)) = lanes.get(lane).untold_trades(slot) {
-                    connection.outbox().lose(instrument, first, last);
+                if let Some(lane) = lane.filter(|_| connection.subscriptions[index].trades()) {
+                    Recipient { slot, connection, dispatch, book, config, now }.give_trades(lanes.get(lane));
                 }
             }
         }

@@ -225,8 +225,9 @@ fn reading_the_same_log_again_tells_what_a_checkpoint_does_not_say() {
             0 a: info stock.A | info stock.B | quote stock.A #11 bid=1 IMAGE | quote stock.B #12 bid=2 IMAGE
             0 a: complete
             0 a: heartbeat log:12
+            0 a: trade stock.B #13 5x1
             0 a: info stock.A | gap stock.A 13..17
-            0 a: info stock.B | gap stock.B 12..15 | status stock.A #21 OPEN EVENT | quote stock.A #21 bid=1 IMAGE | status stock.A #21 OPEN IMAGE | quote stock.B #16 bid=3 IMAGE
+            0 a: info stock.B | gap stock.B 13..15 | status stock.A #21 OPEN EVENT | quote stock.A #21 bid=1 IMAGE | status stock.A #21 OPEN IMAGE | quote stock.B #16 bid=3 IMAGE
         "#]],
     );
 }

@@ -45,7 +45,10 @@ impl Run {
             }
             self.miss(last + 1..number, truth, life)?;
         }
-        *self = Self { last: Some(number), ..Self::default() };
+        // A gap may be told before events that are older than it.
+        let seq = truth.get(number as usize - 1).map_or(0, |event| event.seq);
+        self.gaps.retain(|(_, to)| *to > seq);
+        (self.last, self.is_broken) = (Some(number), false);
         Ok(())
     }
 
@@ -65,11 +68,6 @@ impl Run {
 impl Reader {
     pub(crate) fn new(trades: bool, is_roomy: bool) -> Self {
         Self { trades, is_roomy, ..Self::default() }
-    }
-
-    /// Single trades between two connections may be lost without a word when it is another subscription that asked for them.
-    pub(crate) fn reconnect(&mut self) {
-        self.instruments.values_mut().for_each(|read| read.trades.is_broken = true);
     }
 
     /// Reads at most `most` changes.

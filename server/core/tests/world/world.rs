@@ -52,8 +52,6 @@ struct Client {
     paused: bool,
     is_lazy: bool,
     events_max: usize,
-    /// Asks for single trades with everything, or with nothing.
-    trades: bool,
     /// The newest request for a token: when it came, and the token to be given then.
     token: Option<(u32, Moment, String)>,
     /// When it last changed its mind.
@@ -192,7 +190,7 @@ impl World {
             return;
         }
         let target = self.random.pick(&["stock.A", "stock.B", "soccer.x", "soccer.x.1x2", "bar.B", "stock.*", "soccer.#", "#"]);
-        let options = SubscribeOptions { conflate_ms: self.random.pick(&RATES), trades: self.clients[c].trades };
+        let options = SubscribeOptions { conflate_ms: self.random.pick(&RATES), trades: self.random.one_in(2) };
         let client = &mut self.clients[c];
         let id = client.session.subscribe(self.now + client.clock, &[Item { target: target.into() }], options);
         let reader = Reader::new(options.trades, !self.small);
@@ -474,7 +472,6 @@ impl World {
                 Output::Open { .. } => {
                     for subscription in &mut self.clients[c].subscriptions {
                         subscription.is_refused = false;
-                        subscription.reader.reconnect();
                     }
                     self.hang_up(c);
                     let latency = Duration::from_millis(1 + self.random.below(150));
@@ -655,7 +652,6 @@ impl Client {
             paused: false,
             is_lazy: random.one_in(3),
             events_max,
-            trades: random.one_in(3),
             token: None,
             changed_at: Moment::ZERO,
         }
