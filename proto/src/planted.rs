@@ -152,6 +152,8 @@ faults! {
     ClientWithoutJitter: Bounded,
     /// A moment of Live is enough to forget the failures before it.
     ClientForgivesEarly: Bounded,
+    /// The client never reports what it has processed.
+    ClientReportsNothing: Fresh,
 }
 
 /// The five sentences of the design, in a word each.

@@ -50,6 +50,7 @@ mod exchange;
 mod instrument;
 mod link;
 mod pace;
+mod progress;
 mod query;
 mod queue;
 mod sending;

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use super::progress::Progress;
 use crate::planted::{Fault, planted};
 use crate::time::Moment;
 use crate::v1;
@@ -62,6 +63,7 @@ pub(super) struct Up {
     /// Since when it counts towards the reset of the backoff.
     pub(super) live_since: Option<Moment>,
     pub(super) ping: Option<Ping>,
+    /// Credit: only if the server holds data back for it.
     pub(super) progress: Option<Progress>,
     pub(super) leave: Option<Leave>,
 }
@@ -72,13 +74,6 @@ pub(super) struct Ping {
     pub(super) due_at: Moment,
     /// Nonce and moment of the one under way.
     pub(super) sent: Option<(u64, Moment)>,
-}
-
-/// Credit: only if the server holds data back for it.
-#[derive(Debug)]
-pub(super) struct Progress {
-    pub(super) told: u64,
-    pub(super) free_at: Moment,
 }
 
 /// The server said Goodbye.
@@ -133,7 +128,7 @@ impl Peer {
 
 impl Up {
     fn deadline(&self) -> Option<Moment> {
-        let progress = self.progress.as_ref().filter(|progress| progress.told < self.peer.cseq).map(|progress| progress.free_at);
+        let progress = self.progress.as_ref().and_then(|progress| progress.due_at(self.peer.cseq));
         let others = [self.ping.as_ref().map(|ping| ping.due_at), progress, self.leave.as_ref().map(|leave| leave.at)];
         others.into_iter().flatten().chain([self.silent_at]).min()
     }
@@ -168,5 +163,3 @@ pub(super) const PING_FIRST: Duration = Duration::from_secs(2);
 pub(super) const PING_EVERY: Duration = Duration::from_secs(30);
 /// After a change of the network the connection has to give a sign of life within this time, or it is stalled.
 pub(super) const WAKE_PROBE: Duration = Duration::from_secs(5);
-/// Progress is told at most this often; what comes between is told with the next.
-pub(super) const PROGRESS_EVERY: Duration = Duration::from_millis(50);

@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::link::{Leave, Link, PING_FIRST, Ping, Progress, Up, silence_max};
+use super::link::{Leave, Link, PING_FIRST, Ping, Up, silence_max};
+use super::progress::Progress;
 use super::wanted::Refusal;
 use super::{Event, Output, Session, State};
 use crate::planted::{Fault, planted};
@@ -49,6 +50,9 @@ impl Session {
             self.table.apply(update, &mut self.stats, &mut self.outputs);
         }
         self.settle(now);
+        if let Link::Up(Up { progress: Some(progress), .. }) = &mut self.link {
+            progress.took(now, bytes.len());
+        }
         self.tell_progress(now);
     }
 
@@ -113,7 +117,7 @@ impl Session {
             synced: false,
             live_since: None,
             ping: self.config.two_way.then(|| Ping { due_at: now + PING_FIRST, sent: None }),
-            progress: (self.config.two_way && welcome.window_bytes > 0).then_some(Progress { told: 0, free_at: now }),
+            progress: (self.config.two_way && welcome.window_bytes > 0).then(|| Progress::new(now)),
             leave: None,
         });
     }
@@ -229,12 +233,12 @@ impl Session {
         }
     }
 
-    /// Tells what has been processed, if the server wants to know and enough time has passed.
+    /// Tells what has been processed, if the server wants to know and it is time to.
     pub(super) fn tell_progress(&mut self, now: Moment) {
         let Link::Up(Up { peer, progress: Some(progress), .. }) = &mut self.link else { return };
-        if progress.told < peer.cseq && now >= progress.free_at {
-            (progress.told, progress.free_at) = (peer.cseq, now + super::link::PROGRESS_EVERY);
-            let cseq = peer.cseq;
+        let cseq = peer.cseq;
+        if progress.due_at(cseq).is_some_and(|due_at| due_at <= now) {
+            progress.tell(now, cseq);
             self.send(0, Command::Progress(v1::Progress { cseq }));
         }
     }

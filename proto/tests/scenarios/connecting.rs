@@ -504,22 +504,6 @@ fn a_snapshot_is_as_old_as_its_newest_kind() {
 }
 
 #[test]
-fn progress_is_told_only_for_credit_and_seldom() {
-    check(
-        "connect; open; welcome window=4096; beat; beat; wait 10ms; beat; wait 60ms; wait 1s; beat",
-        expect![[r#"
-        0.000 Connecting
-        0.000 open #0
-        0.000 send hello
-        0.000 Live
-        0.000 send progress 1
-        0.050 send progress 4
-        1.070 send progress 5
-    "#]],
-    );
-}
-
-#[test]
 fn an_error_about_data_does_not_make_a_cut_fatal() {
     check(
         "live; error NOT_ENTITLED; cut; wait 1s",

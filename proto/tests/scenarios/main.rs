@@ -7,6 +7,7 @@ mod world;
 mod bad_input;
 mod connecting;
 mod one_way;
+mod progress;
 mod properties;
 mod reading;
 mod subscribing;

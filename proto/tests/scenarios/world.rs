@@ -122,6 +122,7 @@ impl World {
                 let info = self.info(rest.0[0], rest.get("scale").map_or(2, |scale| scale.parse().expect("a scale")));
                 self.frame(None, &[info], Vec::new(), &[]);
             }
+            "fill" => self.fill(rest.number(0) as usize),
             "gap" => {
                 let gap = v1::Gap { id: id_of(rest.0[0]), from: rest.number(1).into(), to: rest.number(2).into() };
                 self.control(Control::Gap(gap));
@@ -296,6 +297,12 @@ impl World {
         };
         let info = (self.announced.get(symbol) != Some(&scale)).then(|| self.info(symbol, scale));
         self.frame(None, info.as_slice(), Vec::new(), &[(update, symbol, scale)]);
+    }
+
+    /// A frame of so many bytes, and some more.
+    fn fill(&mut self, bytes: usize) {
+        let info = v1::InstrumentInfo { display_name: "x".repeat(bytes), ..self.info("FILL", 2) };
+        self.frame(None, &[info], Vec::new(), &[]);
     }
 
     fn info(&mut self, symbol: &str, scale: u32) -> v1::InstrumentInfo {
