@@ -19,8 +19,9 @@ use tickwire_proto::time::Moment;
 /// What one client that reports progress may be sent.
 #[derive(Debug)]
 pub(super) struct Credit {
-    /// Bytes a second that it takes, as measured.
+    /// Bytes a second that it takes, as measured, once `measured`. Before, as the first window has it.
     rate: u32,
+    measured: bool,
     window: u32,
     window_max: u32,
     /// Shortest time from a frame to the report of it, microseconds; [`u32::MAX`] before the first.
@@ -40,6 +41,10 @@ pub(super) struct Credit {
     /// Frames that were not reported, at most [`FLIGHT_MAX`] entries.
     flight: VecDeque<Flight>,
     probe: Probe,
+    /// The running round is over when so many bytes are reported; the rate when it began.
+    round: (u64, u32),
+    /// Rounds in a row that ended with no higher rate, up to [`ROUNDS_FLAT`]: the link is full.
+    flat: u8,
     /// Something has been waiting for room since then.
     waiting: Option<Moment>,
 }
@@ -55,14 +60,20 @@ struct Flight {
     at: Moment,
 }
 
-/// Under load every report is late by the queue, so now and then the queue has to empty for the round trip to be seen.
+/// Under load every report is late by the queue, so now and then the queue has to empty for the round trip to be seen: less than what fits
+/// into a round trip is let under way, so that the link stays busy. Where that is less than a window, everything is reported once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Probe {
     Off,
-    /// Nothing is written until everything is reported.
-    Emptying,
-    /// The next report tells the round trip.
-    Measuring,
+    /// Nothing is written until no more than `to` bytes are under way.
+    Emptying {
+        to: u32,
+    },
+    /// The report of what was written since `from` tells the round trip. No more than `to` bytes are under way, if `to` is not 0.
+    Measuring {
+        to: u32,
+        from: u64,
+    },
 }
 
 /// What a report of progress came to.
@@ -81,6 +92,7 @@ impl Credit {
         let window = WINDOW_FIRST.min(window_max);
         let mut credit = Self {
             rate: 0,
+            measured: false,
             window,
             window_max,
             trip_us: u32::MAX,
@@ -92,6 +104,8 @@ impl Credit {
             begun: (now, 0),
             flight: VecDeque::new(),
             probe: Probe::Off,
+            round: (0, 0),
+            flat: 0,
             waiting: None,
         };
         credit.rate = pace(u64::from(window), credit.span());
@@ -105,10 +119,12 @@ impl Credit {
     /// Bytes that may be written now.
     pub(super) fn room(&self) -> u32 {
         let under_way = self.sent - self.acked;
-        if self.probe == Probe::Emptying && under_way > 0 {
-            return 0;
-        }
-        u64::from(self.window).saturating_sub(under_way) as u32
+        let window = match self.probe {
+            Probe::Emptying { to } if under_way > u64::from(to) => 0,
+            Probe::Measuring { to, .. } if to > 0 => to,
+            Probe::Emptying { .. } | Probe::Measuring { .. } | Probe::Off => self.window,
+        };
+        u64::from(window).saturating_sub(under_way) as u32
     }
 
     /// Bytes after which a frame ends: a report acknowledges whole frames, and should come while there is still something under way.
@@ -162,9 +178,14 @@ impl Credit {
         // It may name one of several frames that are reported together.
         let Some(last) = last else { return Report::Progress };
         self.acked = last.end;
-        self.measure_trip(now, last.at);
+        self.measure_trip(now, last);
         self.measure_rate(now, last.at);
-        self.window = take(u64::from(self.rate), self.span()).clamp(u64::from(WINDOW_MIN), u64::from(self.window_max)) as u32;
+        if self.measured {
+            self.end_round();
+            self.window = take(u64::from(self.rate), self.span()).clamp(u64::from(WINDOW_MIN), u64::from(self.window_max)) as u32;
+        } else {
+            self.rate = pace(u64::from(self.window), self.span());
+        }
         Report::Progress
     }
 
@@ -190,32 +211,60 @@ impl Credit {
         }
     }
 
-    /// The time that a window's bytes may take: there, back, and in a queue that keeps the link busy between two reports.
+    /// The time that a window's bytes may take: there, back, and in a queue that keeps the link busy between two reports. While the rate
+    /// grows with the window, it is longer, so that both grow faster.
     fn span(&self) -> Duration {
         let trip = if self.trip_us == u32::MAX { TRIP_MIN } else { self.trip().max(TRIP_MIN) };
-        trip + (trip / 2).max(QUEUE)
+        let more = if self.flat < ROUNDS_FLAT { trip * 3 / 2 } else { trip / 2 };
+        trip + more.max(QUEUE)
     }
 
     fn trip(&self) -> Duration {
         Duration::from_micros(u64::from(self.trip_us))
     }
 
-    fn measure_trip(&mut self, now: Moment, sent_at: Moment) {
-        let trip_us = u32::try_from(now.since(sent_at).as_micros()).unwrap_or(u32::MAX - 1);
-        if trip_us <= self.trip_us || self.probe == Probe::Measuring {
-            (self.trip_us, self.trip_at) = (trip_us, now);
-            self.probe = Probe::Off;
-        }
-        let empty = self.flight.is_empty();
+    fn measure_trip(&mut self, now: Moment, last: Flight) {
+        let trip_us = u32::try_from(now.since(last.at).as_micros()).unwrap_or(u32::MAX - 1);
+        let under_way = self.sent - self.acked;
+        let mut is_told = trip_us <= self.trip_us;
         match self.probe {
-            Probe::Off if !empty && self.is_waiting() && now.since(self.trip_at) >= TRIP_KEPT => self.probe = Probe::Emptying,
-            Probe::Emptying if empty => {
-                self.probe = Probe::Measuring;
-                // The link was left idle on purpose.
+            Probe::Off if under_way > 0 && self.is_waiting() && now.since(self.trip_at) >= TRIP_KEPT => {
+                let to = take(u64::from(self.rate), self.trip().max(TRIP_MIN)) * 3 / 4;
+                self.probe = Probe::Emptying { to: if to < u64::from(WINDOW_MIN) { 0 } else { to.min(u64::from(self.window)) as u32 } };
+            }
+            Probe::Emptying { to } if under_way <= u64::from(to) => {
+                self.probe = Probe::Measuring { to, from: self.sent };
+                // The link is left idle on purpose.
                 self.spare = self.sent;
             }
-            _ => {}
+            Probe::Measuring { to, from } if last.end > from => {
+                self.spare = self.sent;
+                // A client that has little to report takes its time.
+                let is_loaded = self.is_waiting();
+                // What is under way may be more than fits into a round trip, if the link has become slower. Emptied, it shows.
+                let is_doubtful = to > 0 && trip_us > self.trip_us.max(TRIP_MIN.as_micros() as u32) / 4 * 5;
+                self.probe = if is_loaded && is_doubtful { Probe::Emptying { to: 0 } } else { Probe::Off };
+                is_told |= is_loaded && !is_doubtful;
+            }
+            Probe::Off | Probe::Emptying { .. } | Probe::Measuring { .. } => {}
         }
+        if is_told {
+            (self.trip_us, self.trip_at) = (trip_us, now);
+        }
+    }
+
+    /// A round is what was under way when it began. A link that is not full has a higher rate after it, as the window was larger.
+    fn end_round(&mut self) {
+        let (end, rate) = self.round;
+        if self.acked < end {
+            return;
+        }
+        if u64::from(self.rate) * 4 >= u64::from(rate) * 5 {
+            self.flat = 0;
+        } else if self.is_waiting() {
+            self.flat = (self.flat + 1).min(ROUNDS_FLAT);
+        }
+        self.round = (self.sent, self.rate);
     }
 
     fn measure_rate(&mut self, now: Moment, sent_at: Moment) {
@@ -230,6 +279,7 @@ impl Credit {
         let weight = if pace(bytes, span) >= self.rate { WEIGHT_UP } else { WEIGHT_DOWN };
         if busy || weight == WEIGHT_UP {
             self.rate = pace(take(u64::from(self.rate), weight) + bytes, weight + span).max(1);
+            self.measured = true;
         }
         self.begun = (now, self.acked);
     }
@@ -256,6 +306,8 @@ const QUEUE: Duration = Duration::from_millis(100);
 const TRIP_MIN: Duration = Duration::from_millis(50);
 /// The shortest round trip is believed for so long; then, under load, the queue is emptied to see it again.
 const TRIP_KEPT: Duration = Duration::from_secs(10);
+/// Rounds after which a rate that does not grow is that of the link.
+const ROUNDS_FLAT: u8 = 3;
 /// A measurement of the rate covers at least this.
 const MEASURE_MIN: Duration = Duration::from_millis(20);
 /// How long what was known before weighs against a measurement that is higher ...
@@ -446,6 +498,6 @@ mod tests {
 
     #[test]
     fn it_is_small() {
-        assert!(size_of::<Credit>() <= 128, "{} bytes", size_of::<Credit>());
+        assert!(size_of::<Credit>() <= 168, "{} bytes", size_of::<Credit>());
     }
 }
