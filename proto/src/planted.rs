@@ -116,6 +116,12 @@ faults! {
     IgnoreRateRule: Bounded,
     /// A checkpoint does not say which events its images stand for.
     CheckpointWithoutEvents: Complete,
+    /// What waits for a client, or is replayed to it, keeps the scales that it was encoded at.
+    KeepOldScales: Honest,
+    /// A change of scales that waited is told as the newest one, before what is at the scales in between.
+    TellNewestInfo: Honest,
+    /// The extremes that a paused client is owed keep the scales of before.
+    KeepOldExtremes: Honest,
     /// JSON writes quantities at the scale of prices.
     WrongQuantityScale: Same,
     /// The client applies records that are older than what it shows.

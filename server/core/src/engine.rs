@@ -21,6 +21,7 @@ use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::C
 use crate::access::{Authority, Grant};
 use crate::batch::{Batch, Entry};
 
+mod announce;
 mod book;
 mod config;
 mod connection;

@@ -19,6 +19,7 @@ use tickwire_proto::{Scale, Symbol, v1};
 
 use crate::batch::{Batch, Entry, InstrumentId};
 use crate::health::FeedRule;
+use crate::scales::{Rescale, Scales};
 
 mod check;
 mod clock;
@@ -28,7 +29,6 @@ mod mapping;
 mod publishers;
 mod receipt;
 mod said;
-mod scales;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +37,6 @@ use decode::Decoded;
 use instrument::Instrument;
 use publishers::Publishers;
 use said::Said;
-use scales::{Rescale, Scales};
 
 pub use mapping::{Mapping, MappingError, MappingSpec, TimeUnit};
 pub use publishers::Hole;

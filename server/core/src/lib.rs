@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod engine;
 pub mod health;
 pub mod intake;
+mod scales;
 
 pub use batch::{Batch, Entry, InstrumentId};
 pub use engine::Engine;

@@ -9,11 +9,12 @@ use tickwire_proto::image::{Image, Kind, Kinds};
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 use tickwire_proto::wire::Naming;
-use tickwire_proto::{Pattern, Scale, Symbol};
+use tickwire_proto::{Pattern, Symbol};
 
 use super::rate::RateClass;
 use super::{RATE_CLASSES_MS, RateRule};
 use crate::batch::InstrumentId;
+use crate::scales::Scales;
 
 /// Every instrument of the node, by id and by symbol.
 #[derive(Debug, Default)]
@@ -32,8 +33,8 @@ pub(super) struct Book {
 pub(super) struct Instrument {
     pub(super) info: v1::InstrumentInfo,
     pub(super) symbol: Symbol,
-    price_scale: Scale,
-    quantity_scale: Scale,
+    /// Those that its info names.
+    pub(super) scales: Scales,
     pub(super) image: Image,
     /// Position of its newest update; `None` before the first.
     pub(super) seq: Option<u64>,
@@ -60,12 +61,11 @@ impl Book {
     /// valid are passed over.
     pub(super) fn announce(&mut self, info: &v1::InstrumentInfo) -> Option<InstrumentId> {
         let symbol = Symbol::parse(&info.symbol).ok()?;
-        let (price_scale, quantity_scale) = (Scale::new(info.price_scale).ok()?, Scale::new(info.quantity_scale).ok()?);
+        let scales = Scales::of(info).ok()?;
         if let Some(instrument) = self.get_mut(InstrumentId(info.id)) {
             if instrument.symbol == symbol {
                 instrument.info = info.clone();
-                instrument.price_scale = price_scale;
-                instrument.quantity_scale = quantity_scale;
+                instrument.scales = scales;
             }
             return None;
         }
@@ -79,8 +79,7 @@ impl Book {
         self.instruments.push(Instrument {
             info: info.clone(),
             symbol,
-            price_scale,
-            quantity_scale,
+            scales,
             image: Image::default(),
             seq: None,
             ts_us: [0; Kind::ALL.len()],
@@ -144,7 +143,7 @@ impl Instrument {
 
     /// What JSON needs to write its records.
     pub(super) fn naming(&self) -> Naming<'_> {
-        Naming { symbol: self.symbol.as_str(), price_scale: self.price_scale, quantity_scale: self.quantity_scale }
+        Naming { symbol: self.symbol.as_str(), price_scale: self.scales.price, quantity_scale: self.scales.quantity }
     }
 
     /// The lane at this rate, if somebody subscribes to it.

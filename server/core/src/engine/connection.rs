@@ -297,6 +297,11 @@ impl Connection {
         self.subscriptions.binary_search_by_key(&instrument, |subscription| subscription.instrument).ok()
     }
 
+    /// Whether it was told the info of an instrument.
+    pub(super) fn was_told(&self, instrument: InstrumentId) -> bool {
+        self.find(instrument).is_some_and(|index| self.subscriptions[index].told())
+    }
+
     pub(super) fn subscription(&mut self, instrument: InstrumentId) -> Option<&mut Subscription> {
         let index = self.find(instrument)?;
         self.subscriptions.get_mut(index)

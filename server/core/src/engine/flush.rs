@@ -5,16 +5,18 @@ use alloc::vec::Vec;
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, server_frame::Control};
-use tickwire_proto::wire::encode_feed;
+use tickwire_proto::wire::{encode_feed, encode_info};
 
-use super::connection::{Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
+use super::book::Book;
+use super::connection::{Connection, Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
 use super::credit::{Credit, Report};
 use super::dispatch::{Dispatch, Part, Record, error};
-use super::outbox::{Turn, Waiting};
+use super::outbox::{Outbox, Turn, Waiting};
 use super::rate::HEARTBEAT_WITHIN;
 use super::recipient::{EVENT_RECORDS_MAX, gap, introduce};
 use super::token::Told;
-use super::{Engine, FRAME_RECORDS_MAX, Sink, Written, end, millis, token};
+use super::{Engine, EngineStats, FRAME_RECORDS_MAX, Sink, Written, end, millis, token};
+use crate::batch::InstrumentId;
 
 impl Engine {
     /// Lists an answer, or keeps it until a blocked client takes data again.
@@ -151,40 +153,31 @@ impl Engine {
             list_feeds(dispatch, slot, feeds, *position);
         }
         connection.forget_overflows(now);
-        let Some(outbox) = connection.outbox.as_mut() else { return };
-        for (id, (first, last)) in outbox.take_gaps() {
-            if introduce(connection, dispatch, book, slot, id) {
-                stats.gaps += 1;
-                dispatch.push_control(slot, gap(id, first, last));
-            }
-        }
+        list_gaps(connection, dispatch, book, stats, slot);
+        let encoding = connection.encoding;
         while dispatch.room(slot) > 0 {
-            let Some(item) = connection.outbox.as_mut().and_then(|outbox| outbox.next_waiting()) else { break };
-            let encoding = connection.encoding;
-            match item {
-                Waiting::Event(event) => {
-                    if introduce(connection, dispatch, book, slot, event.instrument) {
-                        let record = dispatch.store(|out| out.extend_from_slice(event.record(encoding)));
-                        dispatch.push(slot, Part::Update, record);
-                    }
+            let Some(first) = connection.outbox.as_deref().and_then(Outbox::first_waiting) else { break };
+            if let Some(id) = first.filter(|id| !connection.was_told(*id)) {
+                if introduce(connection, dispatch, book, slot, id) {
+                    // It may be another that waits first now: what the new scales cannot say is lost.
+                    list_gaps(connection, dispatch, book, stats, slot);
+                } else {
+                    connection.outbox().forget(id);
                 }
-                Waiting::State { instrument, record, .. } => {
-                    if introduce(connection, dispatch, book, slot, instrument) {
-                        let record = dispatch.store(|out| out.extend_from_slice(&record));
-                        dispatch.push(slot, Part::Update, record);
-                    }
-                }
-                Waiting::Info { instrument, .. } => {
-                    if let Some(subscription) = connection.subscription(instrument) {
-                        subscription.set_told(false);
-                    }
-                    introduce(connection, dispatch, book, slot, instrument);
-                }
-                Waiting::Feed(record) => {
-                    let record = dispatch.store(|out| out.extend_from_slice(&record));
-                    dispatch.push(slot, Part::Feed, record);
-                }
+                continue;
             }
+            let (part, record) = match connection.outbox().next_waiting() {
+                Some(Waiting::Event(event)) => (Part::Update, dispatch.store(|out| out.extend_from_slice(event.record(encoding)))),
+                Some(Waiting::State(state)) => (Part::Update, dispatch.store(|out| out.extend_from_slice(&state.record))),
+                Some(Waiting::Info { info, .. }) => {
+                    let newest = book.get(InstrumentId(info.id)).filter(|_| planted(Fault::TellNewestInfo));
+                    let info = newest.map_or(&*info, |instrument| &instrument.info);
+                    (Part::Info, dispatch.store(|out| encode_info(encoding, info, out)))
+                }
+                Some(Waiting::Feed(record)) => (Part::Feed, dispatch.store(|out| out.extend_from_slice(&record))),
+                None => break,
+            };
+            dispatch.push(slot, part, record);
         }
         connection.tidy();
     }
@@ -356,6 +349,17 @@ impl Engine {
             self.patterns.remove(&want.pattern, slot);
         }
         self.stats.subscriptions -= connection.subscriptions.len() as u64;
+    }
+}
+
+/// Lists the losses.
+fn list_gaps(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, stats: &mut EngineStats, slot: u32) {
+    // The new scales of an instrument may be another loss of it.
+    while let Some((id, (first, last))) = connection.outbox.as_deref_mut().and_then(Outbox::next_gap) {
+        if introduce(connection, dispatch, book, slot, id) {
+            stats.gaps += 1;
+            dispatch.push_control(slot, gap(id, first, last));
+        }
     }
 }
 

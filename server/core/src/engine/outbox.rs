@@ -7,11 +7,14 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 use tickwire_proto::planted::{Fault, planted};
-use tickwire_proto::v1::server_frame::Control;
+use tickwire_proto::v1::{self, server_frame::Control};
+use tickwire_proto::wire::Encoding;
 
-use super::events::Event;
+use super::book::Instrument;
+use super::events::{Event, PastState};
 use super::pending::Pending;
 use crate::batch::InstrumentId;
+use crate::scales::Rescale;
 
 /// Exists only while there is something in it. Bounded by the subscription, never by how slow the subscriber is.
 #[derive(Debug, Default)]
@@ -38,18 +41,17 @@ pub(super) enum Turn {
 }
 
 /// Something that must not be merged.
+///
+/// What waits of an instrument is at the scales of the info before it: of one that waits, or of the one that the client was told. A client
+/// that was told none gets the newest before all of it: then it has to be brought to those scales ([`Outbox::rescale`]).
 #[derive(Debug)]
 pub(super) enum Waiting {
     Event(Arc<Event>),
-    /// The state before an event, as it was then.
-    State {
-        instrument: InstrumentId,
-        seq: u64,
-        record: Box<[u8]>,
-    },
+    /// The state before an event.
+    State(PastState),
     /// An instrument's info has changed, at this position.
     Info {
-        instrument: InstrumentId,
+        info: Arc<v1::InstrumentInfo>,
         seq: u64,
     },
     /// A feed has changed its health.
@@ -130,9 +132,8 @@ impl Outbox {
         for old in core::mem::take(&mut self.waiting).into_iter().chain([item]) {
             match &old {
                 Waiting::Event(event) if event.trade || !only_trades => self.lose(event.instrument, event.seq, event.seq),
-                Waiting::State { instrument, seq, .. } | Waiting::Info { instrument, seq } if !only_trades => {
-                    self.lose(*instrument, *seq, *seq);
-                }
+                Waiting::State(state) if !only_trades => self.lose(state.instrument, state.seq, state.seq),
+                Waiting::Info { info, seq } if !only_trades => self.lose(InstrumentId(info.id), *seq, *seq),
                 _ if only_trades => kept.push_back(old),
                 _ => {}
             }
@@ -168,8 +169,13 @@ impl Outbox {
         self.gaps.iter().map(|(id, (first, _))| (*id, *first)).collect()
     }
 
-    pub(super) fn take_gaps(&mut self) -> BTreeMap<InstrumentId, (u64, u64)> {
-        core::mem::take(&mut self.gaps)
+    pub(super) fn next_gap(&mut self) -> Option<(InstrumentId, (u64, u64))> {
+        self.gaps.pop_first()
+    }
+
+    /// The instrument of what waits first; `Some(None)` if it belongs to none.
+    pub(super) fn first_waiting(&self) -> Option<Option<InstrumentId>> {
+        self.waiting.front().map(Waiting::instrument)
     }
 
     pub(super) fn next_waiting(&mut self) -> Option<Waiting> {
@@ -180,11 +186,39 @@ impl Outbox {
     pub(super) fn forget(&mut self, instrument: InstrumentId) {
         self.dirty.remove(&instrument);
         self.gaps.remove(&instrument);
-        self.waiting.retain(|item| match item {
-            Waiting::Event(event) => event.instrument != instrument,
-            Waiting::State { instrument: id, .. } | Waiting::Info { instrument: id, .. } => *id != instrument,
-            Waiting::Feed(_) => true,
+        self.waiting.retain(|item| item.instrument() != Some(instrument));
+    }
+
+    /// Brings everything that waits of `instrument` to the scales that it has now, as the client is told its newest info before all of it.
+    /// What cannot be said there is a loss, and an image.
+    ///
+    /// Costs one visit per thing that waits.
+    pub(super) fn rescale(&mut self, encoding: Encoding, instrument: &Instrument) {
+        let mut lost: Option<(u64, u64)> = None;
+        self.waiting.retain_mut(|item| match item {
+            _ if item.instrument() != Some(instrument.id()) => true,
+            Waiting::Event(event) => {
+                let rescaled = event.at_scales_of(instrument);
+                if rescaled.is_none() {
+                    lost = Some((lost.map_or(event.seq, |(first, _)| first), event.seq));
+                }
+                rescaled.map(|rescaled| *event = rescaled).is_some()
+            }
+            // After a loss only an image tells the state.
+            Waiting::State(state) => lost.is_none() && state.rescale(encoding, instrument),
+            Waiting::Info { .. } | Waiting::Feed(_) => false,
         });
+        if let Some((first, last)) = lost {
+            self.lose(instrument.id(), first, last);
+            self.mark(instrument.id(), &Pending::replaced(instrument, first));
+        }
+    }
+
+    /// Brings what is marked of `instrument` to other scales.
+    pub(super) fn rescale_mark(&mut self, instrument: InstrumentId, rescale: Rescale) {
+        if let Some(pending) = self.dirty.get_mut(&instrument) {
+            pending.rescale(rescale);
+        }
     }
 
     /// The log has ended: what is left of it, and what was lost of it, means nothing behind the word of the new one.
@@ -198,10 +232,21 @@ impl Outbox {
         let dirty = self.dirty.values().filter_map(|pending| pending.first_seq);
         let waiting = self.waiting.iter().filter_map(|item| match item {
             Waiting::Event(event) => Some(event.seq),
-            Waiting::State { seq, .. } => Some(*seq),
+            Waiting::State(state) => Some(state.seq),
             Waiting::Info { .. } | Waiting::Feed(_) => None,
         });
         dirty.chain(waiting).chain(self.gaps.values().map(|(first, _)| *first)).min()
+    }
+}
+
+impl Waiting {
+    fn instrument(&self) -> Option<InstrumentId> {
+        match self {
+            Self::Event(event) => Some(event.instrument),
+            Self::State(state) => Some(state.instrument),
+            Self::Info { info, .. } => Some(InstrumentId(info.id)),
+            Self::Feed(_) => None,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tickwire_proto::wire::{Encoding, QuoteRecord, encode_quote, encode_update};
 
 use super::book::Instrument;
 use super::dispatch::{Dispatch, Record};
+use crate::scales::Rescale;
 
 /// Changes since the last record, of a fixed size whatever their number.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +59,11 @@ impl Pending {
             self.extremes = taken.extremes;
         }
         taken
+    }
+
+    /// Brings the extremes to other scales. What cannot be said there is unknown, as in the image that follows.
+    pub(super) fn rescale(&mut self, mut rescale: Rescale) {
+        self.extremes = self.extremes.and_then(|(low, high)| rescale.price(low).zip(rescale.price(high)));
     }
 
     pub(super) fn is_empty(&self) -> bool {

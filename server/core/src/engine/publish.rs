@@ -7,13 +7,13 @@ use tickwire_proto::image::{Changed, Kind, Kinds};
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, server_frame::Control, update::Body};
-use tickwire_proto::wire::{Encoding, encode_feed, encode_info, encode_update};
+use tickwire_proto::wire::{Encoding, encode_feed, encode_update};
 
 use super::Engine;
 use super::book::{Instrument, NO_LANE, Nature};
 use super::connection::Subscription;
 use super::dispatch::Part;
-use super::events::Event;
+use super::events::{Event, PastState};
 use super::outbox::Waiting;
 use super::pending::Pending;
 use super::recipient::{EVENT_RECORDS_MAX, Recipient, gap, introduce, is_straight, touch_if_ready};
@@ -116,45 +116,6 @@ impl Engine {
         self.tell(slot, Control::Error(v1::Error { code: code as i32, text, retry: code.retry() as i32, epoch, ..v1::Error::default() }));
     }
 
-    /// A new instrument joins the patterns that name it; a known one gets its new scales after the last record at the old ones.
-    pub(super) fn announce(&mut self, now: Moment, info: &v1::InstrumentInfo) {
-        let known = self.book.get(InstrumentId(info.id)).filter(|instrument| instrument.info != *info).map(Instrument::lanes);
-        if let Some(lanes) = known.filter(|_| self.synced) {
-            for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
-                self.speak(now, lane, EVENT_RECORDS_MAX);
-                self.settle(now, lane);
-            }
-        }
-        let new = self.book.announce(info);
-        match (known, new) {
-            (Some(lanes), _) if self.synced => self.tell_info(now, InstrumentId(info.id), lanes),
-            (_, Some(id)) => self.join_patterns(id),
-            _ => {}
-        }
-    }
-
-    fn tell_info(&mut self, now: Moment, id: InstrumentId, lanes: [u32; super::RATE_CLASSES_MS.len()]) {
-        let Self { book, lanes: all, dispatch, roster, config, .. } = self;
-        let Some(instrument) = book.get(id).filter(|_| !planted(Fault::UntoldScales)) else { return };
-        let records =
-            [Encoding::Protobuf, Encoding::Json].map(|encoding| dispatch.store(|out| encode_info(encoding, &instrument.info, out)));
-        for lane in lanes.into_iter().filter(|lane| *lane != NO_LANE) {
-            for subscriber in &all.get(lane).subscribers {
-                let slot = subscriber.slot();
-                let Some(connection) = roster.get_mut(slot).filter(|connection| connection.is_live()) else { continue };
-                if is_straight(connection, dispatch, slot) {
-                    if let Some(subscription) = connection.subscription(id) {
-                        subscription.set_told(true);
-                    }
-                    dispatch.push(slot, Part::Info, records[connection.encoding as usize].clone());
-                } else {
-                    let waiting = Waiting::Info { instrument: id, seq: instrument.seq.unwrap_or(0) };
-                    Recipient { slot, connection, dispatch, book, config, now }.wait(waiting);
-                }
-            }
-        }
-    }
-
     /// Applies an update and tells it in the way of its nature.
     pub(super) fn update(&mut self, now: Moment, update: &v1::Update) {
         let id = InstrumentId(update.id);
@@ -187,7 +148,7 @@ impl Engine {
                 let mut shared = None;
                 for lane in instrument.lanes().into_iter().filter(|lane| *lane != NO_LANE) {
                     if self.lanes.get(lane).wants_trades() {
-                        let trade = shared.get_or_insert_with(|| Event::new(update, instrument.naming(), true));
+                        let trade = shared.get_or_insert_with(|| Event::new(update, instrument, true));
                         self.lanes.get_mut(lane).keep_trade(trade);
                         self.lanes.schedule(now, lane, update.seq);
                     }
@@ -209,7 +170,7 @@ impl Engine {
             self.ring.raise_floor(update.seq);
         } else if nature == Nature::Event {
             instrument.event_seq = Some(update.seq);
-            self.ring.push(Event::new(&as_event(update), instrument.naming(), false));
+            self.ring.push(Event::new(&as_event(update), instrument, false));
         }
     }
 
@@ -235,7 +196,7 @@ impl Engine {
         let Some(instrument) = book.get_mut(id) else { return };
         instrument.take(update);
         instrument.event_seq = Some(update.seq);
-        let event = Event::new(&as_event(update), instrument.naming(), false);
+        let event = Event::new(&as_event(update), instrument, false);
         ring.push(event.clone());
         if lanes.iter().all(|lane| *lane == NO_LANE) {
             return;
@@ -306,7 +267,7 @@ impl Engine {
     }
 
     /// Fixes what the outboxes of a lane's subscribers have to say about its instrument, before an event changes it.
-    fn settle(&mut self, now: Moment, lane: u32) {
+    pub(super) fn settle(&mut self, now: Moment, lane: u32) {
         let Self { book, lanes, dispatch, roster, config, stats, scratch, .. } = self;
         let lane = lanes.get(lane);
         let Some(instrument) = book.get(lane.instrument) else { return };
@@ -328,11 +289,9 @@ impl Engine {
                     let record = dispatch.store(|out| encode_update(encoding, record, instrument.naming(), out));
                     dispatch.push(slot, Part::Update, record);
                 } else {
-                    let mut bytes = Vec::new();
-                    encode_update(encoding, record, instrument.naming(), &mut bytes);
                     // The oldest input that it tells, so that the resume token stays below it.
                     let seq = pending.first_seq.unwrap_or(record.seq);
-                    let waiting = Waiting::State { instrument: lane.instrument, seq, record: bytes.into_boxed_slice() };
+                    let waiting = Waiting::State(PastState::new(encoding, record, seq, instrument));
                     Recipient { slot, connection, dispatch, book, config, now }.wait(waiting);
                 }
             }

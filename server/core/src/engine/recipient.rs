@@ -90,14 +90,21 @@ pub(super) fn is_straight(connection: &Connection, dispatch: &Dispatch, slot: u3
     connection.is_live() && connection.blocked.is_none() && !waits && dispatch.has_room(slot, EVENT_RECORDS_MAX)
 }
 
-/// Lists the info of an instrument if the client does not have it yet. Returns whether the client subscribes to the instrument.
+/// Lists the info of an instrument if the client does not have it yet; what waits of the instrument then follows it at its scales. Returns
+/// whether the client subscribes to the instrument.
 pub(super) fn introduce(connection: &mut Connection, dispatch: &mut Dispatch, book: &Book, slot: u32, id: InstrumentId) -> bool {
     let encoding = connection.encoding;
     let (Some(instrument), Some(subscription)) = (book.get(id), connection.subscription(id)) else { return false };
-    if !subscription.told() && !planted(Fault::OmitInfo) {
-        subscription.set_told(true);
+    if subscription.told() {
+        return true;
+    }
+    subscription.set_told(true);
+    if !planted(Fault::OmitInfo) {
         let record = dispatch.store(|out| encode_info(encoding, &instrument.info, out));
         dispatch.push(slot, Part::Info, record);
+    }
+    if let Some(outbox) = connection.outbox.as_deref_mut() {
+        outbox.rescale(encoding, instrument);
     }
     true
 }

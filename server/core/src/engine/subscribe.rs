@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use tickwire_proto::image::Kind;
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control, subscribe_item::Target};
@@ -257,8 +258,13 @@ impl Engine {
         for id in fresh {
             let (Some(instrument), true) = (self.book.get(*id), connection.find(*id).is_some()) else { continue };
             let changed = resume.is_none_or(|told| instrument.seq > told && !planted(Fault::ResumeWithoutImages));
-            let pending = if changed { Pending::images(instrument) } else { Pending::default() };
-            images_follow += if changed { instrument.images_count() } else { 0 };
+            let pending = match resume {
+                _ if !changed => Pending::default(),
+                // What it holds may have been lost since.
+                Some(told) => Pending::replaced(instrument, told.map_or(0, |seq| seq.saturating_add(1))),
+                None => Pending::images(instrument),
+            };
+            images_follow += if changed { instrument.images_count(resume.is_some()) } else { 0 };
             connection.outbox().mark(*id, &pending);
         }
         connection.outbox().end_snapshot(request_id);
@@ -288,13 +294,24 @@ impl Engine {
                 connection.outbox().lose(*id, told.map_or(0, |seq| seq.saturating_add(1)), last);
             }
         }
+        let Self { roster, book, ring, .. } = self;
+        let Some(connection) = roster.get_mut(slot) else { return };
+        for event in ring.after_mut(told).filter(|event| fresh.binary_search(&event.instrument).is_ok()) {
+            match book.get(event.instrument).and_then(|instrument| event.at_scales_of(instrument)) {
+                Some(rescaled) => *event = rescaled,
+                None => connection.outbox().lose(event.instrument, event.seq, event.seq),
+            }
+        }
         self.release(now, slot);
         let Self { roster, dispatch, book, config, ring, .. } = self;
         let Some(connection) = roster.get_mut(slot) else { return };
         let mut recipient = Recipient { slot, connection, dispatch, book, config, now };
         for event in ring.after(told).filter(|event| !planted(Fault::ResumeWithoutEvents) && fresh.binary_search(&event.instrument).is_ok())
         {
-            recipient.give_event(event);
+            // One that its scales of now cannot say is in the gap.
+            if let Some(event) = book.get(event.instrument).and_then(|instrument| event.at_scales_of(instrument)) {
+                recipient.give_event(&event);
+            }
         }
     }
 
@@ -403,11 +420,11 @@ impl Plan {
 }
 
 impl Instrument {
-    /// Records of a whole image.
-    fn images_count(&self) -> u32 {
+    /// Records of a whole image. One that replaces another empties its bars first.
+    fn images_count(&self, replaces: bool) -> u32 {
         let seen = self.kinds_seen;
-        let bodies = tickwire_proto::image::Kind::ALL.iter().filter(|kind| **kind != tickwire_proto::image::Kind::Bar && seen.has(**kind));
-        (bodies.count() + self.image.bars.len()) as u32
+        let bodies = Kind::ALL.iter().filter(|kind| **kind != Kind::Bar && seen.has(**kind));
+        (bodies.count() + self.image.bars.len() + usize::from(replaces && seen.has(Kind::Bar))) as u32
     }
 }
 

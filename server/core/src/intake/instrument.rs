@@ -8,8 +8,8 @@ use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 
 use super::check;
 use super::clock::LogClock;
-use super::scales::{Rescale, Scales};
 use super::{Cause, Poison};
+use crate::scales::{Rescale, Scales};
 
 /// An instrument that some message named.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tickwire_proto::v1;
 
 use super::Hole;
+use crate::scales::ScaleOutOfRange;
 
 /// What one message had to say, beyond the entries that it appended to the batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,6 +50,12 @@ impl Poison {
         let start: String = text.chars().take(QUOTED_CHARS_MAX).collect();
         let cut = if start.len() < text.len() { "…" } else { "" };
         Self { cause, detail: format!("{start:?}{cut} {problem}") }
+    }
+}
+
+impl From<ScaleOutOfRange> for Poison {
+    fn from(error: ScaleOutOfRange) -> Self {
+        Self::new(Cause::ScaleOutOfRange, format!("{error}"))
     }
 }
 

@@ -8,8 +8,8 @@ use tickwire_proto::v1::{self, UpdateFlag};
 
 use super::clock::AHEAD_MAX_US;
 use super::instrument::Instrument;
-use super::scales::{Rescale, Scales};
 use super::{Cause, Poison, check};
+use crate::scales::{Rescale, Scales};
 
 /// An unchecked update.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ fn used_up() -> World {
     for seq in 10..=300 {
         script::run(&mut world, &format!("quote stock.A {seq} last=1"));
     }
-    let told = world.client("a").updates.last().map_or(0, |update| update.seq);
+    let told = world.client("a").updates.last().map_or(0, |told| told.update.seq);
     assert!((50..200).contains(&told), "4 KiB are some hundred records: told up to {told}");
     assert_eq!(world.engine.stats().credit_window_bytes, 4_096);
     world.clients.quiet = false;

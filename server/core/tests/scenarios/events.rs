@@ -269,7 +269,7 @@ fn new_scales_come_after_the_last_record_at_the_old_ones() {
             0 a: heartbeat log:1
             0 a: quote stock.A #2 bid=1001
             0 a: quote stock.A #3 bid=1002
-            0 a: info stock.A
+            0 a: info stock.A at 3 places
             1000 a: quote stock.A #4 bid=10020 IMAGE
         "#]],
     );

@@ -5,7 +5,7 @@
 //!
 //! | command | what happens |
 //! |---|---|
-//! | `new SYMBOL [price_scale=2]` | an instrument is announced (again) |
+//! | `new SYMBOL [price_scale=2] [quantity_scale=0]` | an instrument is announced (again) |
 //! | `quote SYMBOL SEQ bid=1 last=2 clear=3 image event` | an update; alike `status`, `score`, `odds`, `bar`, `trade` |
 //! | `events SYMBOL event=5 trade=7` | the images before it, of a checkpoint, stand for no newer events |
 //! | `feed NAME LIVE`, `position SEQ`, `lost FROM TO`, `reset EPOCH`, `synced` | other entries of a batch |
@@ -20,12 +20,14 @@
 
 mod conflation;
 mod credit;
+mod decimals;
 mod events;
 mod limits;
 mod patterns;
 mod properties;
 mod rates;
 mod resume;
+mod scales;
 mod script;
 mod session;
 mod slow;

@@ -1,16 +1,18 @@
 //! A random market, random clients and random links, held to a model of its own. A failure prints its seed; `SEED=7` runs that one alone,
 //! `SEEDS=5000` runs more of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tickwire_core::Entry;
+use tickwire_proto::image::Image;
 use tickwire_proto::v1::{self, UpdateFlag, client_frame::Command, subscribe_item::Target, update::Body};
 use tickwire_proto::wire::Encoding;
 
+use super::decimals::{Meaning, Scales, images_at};
 use super::script;
-use super::world::{World, config, grant_of};
+use super::world::{Told, World, config, grant_of};
 
 #[test]
 fn after_the_storm_every_client_knows_the_truth() {
@@ -85,10 +87,14 @@ struct Storm {
 /// What the feed said of one instrument, in order.
 #[derive(Default)]
 struct Said {
+    /// What all of it came to, at the scales of now.
+    image: Image,
     /// Quotes that are state: position and `last`.
-    quotes: Vec<(u64, Option<i64>)>,
-    events: Vec<u64>,
-    trades: Vec<u64>,
+    quotes: Vec<(u64, Option<i128>)>,
+    /// Every `bid`.
+    bids: BTreeSet<i128>,
+    events: Vec<(u64, Meaning)>,
+    trades: Vec<(u64, Meaning)>,
     active: BTreeMap<u32, bool>,
 }
 
@@ -157,6 +163,10 @@ impl Storm {
                 self.send(&name, Command::Configure(v1::Configure { paused, conflate_ms: None }));
             }
             18 => self.change(),
+            19 if self.random.one_in(2) => {
+                self.rescale();
+                self.world.flush();
+            }
             _ => {
                 if self.world.instruments.len() < 8 && self.random.one_in(3) {
                     self.announce();
@@ -172,6 +182,36 @@ impl Storm {
         self.world.instruments.push(info.clone());
         self.world.batch.entries.push(Entry::Instrument(info));
         self.said.insert(id, Said::default());
+    }
+
+    /// The feed needs other scales: what it said follows as images, as the intake gives them.
+    fn rescale(&mut self) {
+        let index = self.random.below(self.world.instruments.len() as u64) as usize;
+        let old = &self.world.instruments[index];
+        let (price_scale, quantity_scale) = (1 + self.random.below(5) as u32, self.random.below(4) as u32);
+        let info = v1::InstrumentInfo { price_scale, quantity_scale, ..old.clone() };
+        let (from, to) = (Scales::of(old), Scales::of(&info));
+        if from == to {
+            return;
+        }
+        self.seq += 1;
+        let said = self.said.get_mut(&info.id).expect("every instrument has a record");
+        let image = UpdateFlag::Image as u32;
+        let updates: Vec<_> = images_at(&said.image, from, to)
+            .into_iter()
+            .map(|body| v1::Update { id: info.id, seq: self.seq, flags: image, body: Some(body), ..Default::default() })
+            .collect();
+        self.world.instruments[index] = info.clone();
+        self.world.batch.entries.push(Entry::Instrument(info));
+        for update in updates {
+            said.image.apply(&update);
+            match &update.body {
+                Some(Body::Quote(quote)) => said.quotes.push((self.seq, quote.last.map(|last| to.price(last)))),
+                Some(body @ Body::Bar(bar)) if bar.r#final => said.events.push((self.seq, to.meaning(body))),
+                _ => {}
+            }
+            self.world.batch.entries.push(Entry::Update(update));
+        }
     }
 
     fn open(&mut self, n: u64) {
@@ -231,12 +271,14 @@ impl Storm {
         }
         let mut update = v1::Update { id, seq: self.seq, ts_event_us: self.seq, ..Default::default() };
         let said = self.said.get_mut(&id).expect("every instrument has a record");
-        let random = &mut self.random;
+        let scales = Scales::of(&self.world.instruments[id as usize - 1]);
+        let (random, mut is_event, mut is_trade) = (&mut self.random, false, false);
         match random.below(12) {
             0..=5 => {
                 let quote = v1::Quote {
                     bid: random.maybe(|random| random.below(100) as i64),
-                    last: random.maybe(|random| random.below(1_000) as i64),
+                    // Few places, so that it fits at every scale and extremes stay exact.
+                    last: random.maybe(|random| random.below(1_000) as i64 * 10_i64.pow(scales.price - 1)),
                     volume: random.maybe(|random| random.below(1_000) as i64),
                     ..Default::default()
                 };
@@ -248,14 +290,15 @@ impl Storm {
                 }
                 if random.one_in(12) {
                     update.flags |= UpdateFlag::Correction as u32;
-                    said.events.push(self.seq);
+                    is_event = true;
                 } else if quote != v1::Quote::default() || !update.clear.is_empty() || update.flags != 0 {
-                    said.quotes.push((self.seq, quote.last));
+                    said.quotes.push((self.seq, quote.last.map(|last| scales.price(last))));
                 }
+                said.bids.extend(quote.bid.map(|bid| scales.price(bid)));
                 update.body = Some(Body::Quote(quote));
             }
             6 => {
-                said.events.push(self.seq);
+                is_event = true;
                 let status = v1::Status {
                     phase: 1 + random.below(8) as i32,
                     resume_us: random.maybe(|random| random.below(9)),
@@ -283,7 +326,7 @@ impl Storm {
                 let known = said.active.entry(outcome).or_insert(true);
                 if active.is_some_and(|active| active != *known) {
                     *known = !*known;
-                    said.events.push(self.seq);
+                    is_event = true;
                 }
                 let outcomes =
                     vec![v1::Outcome { id: outcome, back: random.maybe(|random| random.below(500) as i64), active, ..Default::default() }];
@@ -295,22 +338,25 @@ impl Storm {
             }
             9 => {
                 let r#final = random.one_in(4);
-                if r#final {
-                    said.events.push(self.seq);
-                }
+                is_event = r#final;
                 let length_s = [60, 300, 10][random.below(3) as usize];
                 let start_us = self.seq.saturating_sub(random.below(3));
                 update.body = Some(Body::Bar(v1::Bar { start_us, length_s, close: self.seq as i64, r#final, ..Default::default() }));
             }
             _ => {
                 let bust = random.one_in(8);
-                if bust {
-                    said.events.push(self.seq)
-                } else {
-                    said.trades.push(self.seq)
-                }
-                update.body = Some(Body::Trade(v1::Trade { price: 1, quantity: 1, bust, ..Default::default() }));
+                (is_event, is_trade) = (bust, !bust);
+                // Some fit at few other scales, or at none.
+                let price = if random.one_in(8) { i64::MAX - random.below(9) as i64 } else { random.below(100_000) as i64 };
+                update.body = Some(Body::Trade(v1::Trade { price, quantity: random.below(1_000) as i64, bust, ..Default::default() }));
             }
+        }
+        said.image.apply(&update);
+        let told = update.body.as_ref().map(|body| (self.seq, scales.meaning(body)));
+        if is_event {
+            said.events.extend(told);
+        } else if is_trade {
+            said.trades.extend(told);
         }
         self.world.batch.entries.push(Entry::Update(update));
     }
@@ -336,9 +382,20 @@ impl Storm {
             for (id, said) in &self.said {
                 let image = client.images.get(id).cloned().unwrap_or_default();
                 assert_eq!(image, book[id], "{} is wrong about instrument {id}", habit.name);
-                let told = |wanted: &dyn Fn(&v1::Update) -> bool| -> Vec<u64> {
-                    client.updates.iter().filter(|update| update.id == *id && wanted(update)).map(|update| update.seq).collect()
+                assert_eq!(image, said.image, "the feed said otherwise of instrument {id}");
+                let scales = Scales::of(&self.world.instruments[*id as usize - 1]);
+                let known = client.infos.get(id).map(Scales::of).filter(|_| image != Image::default());
+                assert!(known.is_none_or(|known| known == scales), "{} reads instrument {id} at {known:?}, not {scales:?}", habit.name);
+                let mine = || client.updates.iter().filter(|told| told.update.id == *id);
+                let told = |wanted: &dyn Fn(&v1::Update) -> bool| -> Vec<(u64, Meaning)> {
+                    let wanted = mine().filter(|told| wanted(&told.update));
+                    wanted.filter_map(|told| Some((told.update.seq, told.scales.meaning(told.update.body.as_ref()?)))).collect()
                 };
+                for told in mine() {
+                    let Some(Body::Quote(v1::Quote { bid: Some(bid), .. })) = told.update.body else { continue };
+                    let is_true = said.bids.contains(&told.scales.price(bid));
+                    assert!(is_true, "{} was told a bid that nobody said: {:?} at {:?}", habit.name, told.update, told.scales);
+                }
                 let gaps: Vec<_> = client.gaps.iter().filter(|gap| gap.id == *id).collect();
                 let excused = |seq: u64| gaps.iter().any(|gap| gap.from < seq && seq < gap.to);
                 let is_event = |update: &v1::Update| update.flags & UpdateFlag::Event as u32 != 0;
@@ -351,41 +408,55 @@ impl Storm {
                     assert!(trades.is_empty(), "{} got trades without asking", habit.name);
                 }
                 if habit.steady && gaps.is_empty() {
-                    exact(&habit.name, said, client.updates.iter().filter(|update| update.id == *id && !is_event(update)));
+                    exact(&habit.name, said, mine().filter(|told| !is_event(&told.update)));
                 }
             }
         }
     }
 
     /// Every event was told, in order, or its loss was.
-    fn complete(&self, habit: &Habit, id: u32, what: &str, said: &[u64], told: &[u64], excused: &dyn Fn(u64) -> bool) {
-        let mut left = told.to_vec();
-        for seq in said.iter().filter(|seq| **seq > habit.since) {
-            match left.iter().position(|told| told == seq) {
+    fn complete(
+        &self,
+        habit: &Habit,
+        id: u32,
+        what: &str,
+        said: &[(u64, Meaning)],
+        told: &[(u64, Meaning)],
+        excused: &dyn Fn(u64) -> bool,
+    ) {
+        let mut left: Vec<_> = told.iter().collect();
+        for event in said.iter().filter(|(seq, _)| *seq > habit.since) {
+            match left.iter().position(|told| *told == event) {
                 Some(index) => drop(left.remove(index)),
-                None => assert!(excused(*seq), "{} was not told {what} {seq} of instrument {id}", habit.name),
+                None => assert!(excused(event.0), "{} was not told {what} {event:?} of instrument {id}, but {left:?}", habit.name),
             }
+        }
+        // What it is told again, or of positions before it came, is as true.
+        for event in &left {
+            assert!(said.contains(event), "{} was told {what} {event:?} of instrument {id} that nobody said", habit.name);
         }
         // A client that came back is told some events again.
         assert!(left.is_empty() || !habit.steady, "{} was told {what}s {left:?} of instrument {id} that nobody said", habit.name);
-        assert!(!habit.steady || told.is_sorted(), "{} was told {what}s of instrument {id} out of order", habit.name);
+        assert!(!habit.steady || told.is_sorted_by_key(|(seq, _)| *seq), "{} was told {what}s of instrument {id} out of order", habit.name);
     }
 }
 
 /// Counts and extremes are those of the raw stream: each record covers the next `merged + 1` inputs.
-fn exact<'a>(name: &str, said: &Said, updates: impl Iterator<Item = &'a v1::Update>) {
+fn exact<'a>(name: &str, said: &Said, updates: impl Iterator<Item = &'a Told>) {
     let mut inputs = said.quotes.iter();
-    for update in updates {
+    for Told { update, scales } in updates {
         let Some(Body::Quote(quote)) = &update.body else { continue };
+        let [newest, interval_low, interval_high] =
+            [quote.last, quote.interval_low, quote.interval_high].map(|price| price.map(|price| scales.price(price)));
         let covered: Vec<_> = inputs.by_ref().take(update.merged as usize + 1).collect();
         assert_eq!(covered.len(), update.merged as usize + 1, "{name} was told of more inputs than there were: {update:?}");
         assert!(covered.iter().all(|(seq, _)| *seq <= update.seq), "{name} was told too early of a position: {update:?}");
         // The record shows the newest `last`, which may be of an input that the next record counts.
         let lasts = || covered.iter().filter_map(|(_, last)| *last);
-        let (low, high) = (lasts().chain(quote.last).min(), lasts().chain(quote.last).max());
-        let is_plain = lasts().next().is_none() || (update.merged == 0 && low == quote.last && high == quote.last);
+        let (low, high) = (lasts().chain(newest).min(), lasts().chain(newest).max());
+        let is_plain = lasts().next().is_none() || (update.merged == 0 && low == newest && high == newest);
         let expected = if is_plain { (None, None) } else { (low, high) };
-        assert_eq!((quote.interval_low, quote.interval_high), expected, "{name}: {update:?} of {covered:?}");
+        assert_eq!((interval_low, interval_high), expected, "{name}: {update:?} of {covered:?}");
     }
     assert_eq!(inputs.next(), None, "{name} was not told of all inputs");
 }

@@ -120,7 +120,9 @@ fn entry(world: &mut World, verb: &str, rest: &[&str]) -> Option<Entry> {
             let known = world.instruments.iter().position(|info| info.symbol == *symbol);
             let id = known.map_or(world.instruments.len(), |index| index) as u32 + 1;
             let price_scale = option(options, "price_scale").unwrap_or(2);
-            let info = v1::InstrumentInfo { symbol: symbol.to_string(), id, feed: "f".into(), price_scale, ..Default::default() };
+            let quantity_scale = option(options, "quantity_scale").unwrap_or(0);
+            let info =
+                v1::InstrumentInfo { symbol: symbol.to_string(), id, feed: "f".into(), price_scale, quantity_scale, ..Default::default() };
             match known {
                 Some(index) => world.instruments[index] = info.clone(),
                 None => world.instruments.push(info.clone()),

@@ -257,7 +257,7 @@ fn feeds_and_infos_wait_in_order() {
             0 a: heartbeat log:1
             0 a: quote stock.A #2 bid=2
             0 a: feed f STALE at 2 | quote stock.A #3 bid=3
-            0 a: info stock.A | feed f LIVE at 4 | quote stock.A #4 bid=40 IMAGE
+            0 a: info stock.A at 3 places | feed f LIVE at 4 | quote stock.A #4 bid=40 IMAGE
         "#]],
     );
 }

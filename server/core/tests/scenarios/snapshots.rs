@@ -192,7 +192,7 @@ fn trades_beyond_the_ring_of_a_lane_are_a_gap() {
     world.wait(Duration::from_secs(2));
     let client = world.client("a");
     assert_eq!(client.gaps, [v1::Gap { id: 1, from: 1, to: 45 }]);
-    let seqs: Vec<_> = client.updates.iter().map(|update| update.seq).collect();
+    let seqs: Vec<_> = client.updates.iter().map(|told| told.update.seq).collect();
     assert_eq!(seqs, [1].into_iter().chain(45..=300).collect::<Vec<_>>());
 }
 
@@ -233,7 +233,7 @@ fn an_event_that_not_all_of_a_burst_fits_before_is_still_in_order() {
         world.batch.entries.push(Entry::Update(v1::Update { id: 1, seq, body: Some(Body::Status(status)), ..Default::default() }));
     }
     world.flush();
-    let seqs: Vec<_> = world.client("a").updates.iter().map(|update| update.seq).collect();
+    let seqs: Vec<_> = world.client("a").updates.iter().map(|told| told.update.seq).collect();
     assert_eq!(seqs, (1..=2_000).collect::<Vec<_>>());
     assert!(world.client("a").gaps.is_empty());
 }

@@ -6,7 +6,10 @@ use tickwire_proto::v1::{self, ErrorCode, FeedHealth, NoticeKind, Resume, Tradin
 
 /// One frame on one line, its parts separated by ` | `.
 pub(crate) fn frame(frame: &v1::ServerFrame, name: impl Fn(u32) -> String) -> String {
-    let infos = frame.infos.iter().map(|info| format!("info {}", info.symbol));
+    let infos = frame.infos.iter().map(|info| match info.price_scale {
+        2 => format!("info {}", info.symbol),
+        places => format!("info {} at {places} places", info.symbol),
+    });
     let control = frame.control.iter().map(|control| self::control(control, &name));
     let feeds = frame.feeds.iter().map(|feed| {
         let at = if feed.last_seq > 0 { format!(" at {}", feed.last_seq) } else { String::new() };

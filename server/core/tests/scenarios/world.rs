@@ -1,7 +1,7 @@
 //! An engine with clients that decode and check all they get.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tickwire_core::access::{Authority, Grant};
@@ -13,6 +13,7 @@ use tickwire_proto::v1::{self, ErrorCode, UpdateFlag, server_frame::Control, upd
 use tickwire_proto::wire::{Encoding, decode_server, encode_client};
 use tickwire_proto::{Pattern, Scale};
 
+use super::decimals::Scales;
 use super::transcript;
 
 /// The engine, the time, and the clients by name.
@@ -48,7 +49,10 @@ pub(crate) struct Client {
     /// Newest frame.
     pub(crate) cseq: u64,
     frames_since_commit: usize,
-    infos: BTreeMap<u32, v1::InstrumentInfo>,
+    /// What it knows of instruments; before this connection it may have heard of some.
+    pub(crate) infos: BTreeMap<u32, v1::InstrumentInfo>,
+    /// Instruments whose info came on this connection.
+    introduced: BTreeSet<u32>,
     pub(crate) images: BTreeMap<u32, Image>,
     /// Newest position of each instrument on this connection.
     seqs: BTreeMap<u32, u64>,
@@ -58,13 +62,22 @@ pub(crate) struct Client {
     /// What it held when the newest token came: what a client knows for sure after a cut.
     saved: Option<Box<Saved>>,
     /// Every update in the order of arrival.
-    pub(crate) updates: Vec<v1::Update>,
+    pub(crate) updates: Vec<Told>,
     pub(crate) gaps: Vec<v1::Gap>,
+}
+
+/// An update as a client read it.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) update: v1::Update,
+    /// What the client knew then.
+    pub(crate) scales: Scales,
 }
 
 /// What a client takes into its next connection.
 #[derive(Clone)]
 struct Saved {
+    infos: BTreeMap<u32, v1::InstrumentInfo>,
     images: BTreeMap<u32, Image>,
     held: BTreeMap<u32, u64>,
     /// How many updates and gaps it had been told by then.
@@ -140,11 +153,11 @@ impl World {
         let mut client = Client::new(name, gone.encoding);
         let token = gone.token.filter(|_| gone.saved.is_some());
         if let Some(saved) = gone.saved.filter(|_| token.is_some()) {
-            let Saved { images, held, told } = *saved;
+            let Saved { infos, images, held, told } = *saved;
             let (mut updates, mut gaps) = (gone.updates, gone.gaps);
             updates.truncate(told.0);
             gaps.truncate(told.1);
-            client = Client { images, held, updates, gaps, ..client };
+            client = Client { infos, images, held, updates, gaps, ..client };
         }
         self.clients.by_name.insert(name.into(), key);
         self.clients.by_key.insert(key, client);
@@ -216,6 +229,7 @@ impl Client {
             cseq: 0,
             frames_since_commit: 0,
             infos: BTreeMap::new(),
+            introduced: BTreeSet::new(),
             images: BTreeMap::new(),
             seqs: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -239,7 +253,12 @@ impl Client {
         assert_eq!(decoded.cseq, self.cseq, "cseq of {} is not contiguous", self.name);
         assert!(decoded.updates.len() <= tickwire_core::engine::FRAME_RECORDS_MAX, "frame is too long");
         for info in &decoded.infos {
-            self.infos.insert(info.id, info.clone());
+            self.introduced.insert(info.id);
+            let old = self.infos.insert(info.id, info.clone());
+            if let Some(image) = self.images.get_mut(&info.id).filter(|_| old.is_some_and(|old| Scales::of(&old) != Scales::of(info))) {
+                // As the client session does: images at the new scales follow.
+                *image = Image { status: image.status.take(), score: image.score.take(), ..Image::default() };
+            }
         }
         assert_eq!(frame.kind == FrameKind::Heartbeat, matches!(decoded.control, Some(Control::Heartbeat(_))));
         match &decoded.control {
@@ -260,11 +279,11 @@ impl Client {
     }
 
     fn take(&mut self, update: &v1::Update) {
-        assert!(self.infos.contains_key(&update.id), "{} got a record of {} before its info", self.name, update.id);
+        assert!(self.introduced.contains(&update.id), "{} got a record of {} before its info", self.name, update.id);
         let seq = self.seqs.entry(update.id).or_default();
         assert!(update.seq >= *seq, "{} went back from {seq} to {update:?}", self.name);
         *seq = update.seq;
-        self.updates.push(update.clone());
+        self.updates.push(Told { update: update.clone(), scales: Scales::of(&self.infos[&update.id]) });
         if self.held.get(&update.id).is_some_and(|held| update.seq < *held) {
             return;
         }
@@ -282,7 +301,8 @@ impl Client {
             let newest = held.entry(*id).or_default();
             *newest = (*newest).max(*seq);
         }
-        self.saved = Some(Box::new(Saved { images: self.images.clone(), held, told: (self.updates.len(), self.gaps.len()) }));
+        let (infos, images) = (self.infos.clone(), self.images.clone());
+        self.saved = Some(Box::new(Saved { infos, images, held, told: (self.updates.len(), self.gaps.len()) }));
     }
 }
 
