@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::amqp::Amqp;
 pub(crate) use self::amqp::BrokerTlsError;
-pub use self::amqp::{AmqpConfig, BrokerTls, BrokerUrl, BrokerUrlError, Brokers, DeadError, DeadLetters, LETTERS_MAX, Letter, Topology};
+pub use self::amqp::{
+    AmqpConfig, BrokerTls, BrokerUrl, BrokerUrlError, Brokers, DeadError, DeadLetters, LETTERS_MAX, Letter, Mode, Topology,
+};
 pub use self::catch_up::Progress;
 use self::clock::Clock;
 use self::feeder::Feeder;

@@ -44,8 +44,17 @@ impl House {
 
     /// The broker runs, with further lines of `rabbitmq.conf`.
     pub(crate) fn with_broker(settings: &str) -> Self {
+        Self::of(|folder| Broker::start_with(folder, settings))
+    }
+
+    /// A broker without streams runs.
+    pub(crate) fn without_streams() -> Self {
+        Self::of(Broker::without_streams)
+    }
+
+    fn of(start: impl FnOnce(&Path) -> anyhow::Result<Broker>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::start_with(folder.path(), settings).unwrap();
+        let broker = start(folder.path()).unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         std::fs::write(folder.path().join("tickwire.toml"), CONFIG).unwrap();

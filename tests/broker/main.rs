@@ -12,6 +12,7 @@ mod oracle;
 mod poison;
 mod publish;
 mod publisher;
+mod queue_mode;
 mod restart;
 mod silence;
 mod values;

@@ -16,6 +16,8 @@ pub(crate) struct View {
     pub(crate) versions: HashMap<String, i64>,
     /// Of the feed `stock`, without repeats.
     pub(crate) health: Vec<FeedHealth>,
+    /// Losses that were told, over all instruments.
+    pub(crate) gaps: u32,
     pub(crate) connections: u32,
     pub(crate) faults: Vec<String>,
 }

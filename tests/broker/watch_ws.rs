@@ -52,8 +52,10 @@ async fn session(
         }
         let frame = v1::ServerFrame::decode(message.as_payload().as_ref()).unwrap();
         names.extend(frame.infos.into_iter().map(|info| (info.id, info.symbol)));
-        if let Some(Control::Heartbeat(heartbeat)) = frame.control {
-            *token = Some(heartbeat.token);
+        match frame.control {
+            Some(Control::Heartbeat(heartbeat)) => *token = Some(heartbeat.token),
+            Some(Control::Gap(_)) => view.send_modify(|view| view.gaps += 1),
+            _ => {}
         }
         view.send_modify(|view| {
             frame.feeds.iter().for_each(|feed| view.health(&feed.feed, feed.health()));

@@ -8,7 +8,9 @@ use tickwire_core::intake::{IntakeConfig, Mapping, MappingSpec, TimeUnit};
 use tickwire_proto::Pattern;
 
 use super::check::Checker;
-use crate::ingest::{AmqpConfig, BrokerTls, BrokerTlsError, BrokerUrl, Brokers, FeedConfig, FeedSourceConfig, Topology, default_intake};
+use crate::ingest::{
+    AmqpConfig, BrokerTls, BrokerTlsError, BrokerUrl, Brokers, FeedConfig, FeedSourceConfig, Mode, Topology, default_intake,
+};
 
 /// Checks everything below `feed`.
 pub(super) fn check(checker: &mut Checker<'_>) -> FeedConfig {
@@ -35,10 +37,16 @@ fn amqp(checker: &mut Checker<'_>) -> Option<AmqpConfig> {
     if prefix.len() > PREFIX_BYTES_MAX {
         checker.problem("feed.amqp.names_prefix", format!("is longer than {PREFIX_BYTES_MAX} bytes"));
     }
+    let mode = match checker.text("feed.amqp.mode").as_str() {
+        "stream" => Mode::Stream,
+        "queue" => Mode::Queue,
+        _ => Mode::Auto,
+    };
+    let queue_length = checker.number("feed.amqp.queue_length") as u32;
     let config = AmqpConfig::new(brokers(checker)?);
     let (log_bytes_max, segment_bytes) = (checker.number("feed.amqp.max_length_bytes"), checker.number("feed.amqp.segment_bytes"));
     let log_age_max = Duration::from_secs(checker.number("feed.amqp.max_age_s"));
-    Some(AmqpConfig { prefix, topology, log_bytes_max, log_age_max, segment_bytes, ..config })
+    Some(AmqpConfig { prefix, topology, mode, queue_length, log_bytes_max, log_age_max, segment_bytes, ..config })
 }
 
 fn brokers(checker: &mut Checker<'_>) -> Option<Brokers> {

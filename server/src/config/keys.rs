@@ -229,6 +229,18 @@ pub const KEYS: &[Key] = &[
         "Whether exchanges and queues are declared (auto), or expected to be there.",
     ),
     key(
+        "feed.amqp.mode",
+        Kind::Choice(&["auto", "stream", "queue"]),
+        "auto",
+        "What the log is: one stream for all nodes, or a queue for each node, which is weaker. `auto`: a queue if the broker has no streams.",
+    ),
+    key(
+        "feed.amqp.queue_length",
+        Kind::Number(100, 100_000_000),
+        "100000",
+        "Messages that wait for a node where the log is a queue (`x-max-length`). Beyond, the broker drops the oldest, which is a Gap.",
+    ),
+    key(
         "feed.amqp.max_length_bytes",
         Kind::Number(1_000_000, 1_000_000_000_000_000),
         "2000000000",

@@ -17,6 +17,7 @@ mod names;
 mod outage;
 mod outlet;
 mod place;
+mod queue;
 mod reader;
 mod tail;
 mod topology;
@@ -35,6 +36,7 @@ pub use self::broker_tls::BrokerTls;
 pub(crate) use self::broker_tls::BrokerTlsError;
 pub use self::broker_url::{BrokerUrl, BrokerUrlError};
 pub use self::brokers::Brokers;
+use self::checkpoint::dated;
 pub use self::dead::{DeadError, DeadLetters, LETTERS_MAX, Letter};
 use self::keeper::Keeper;
 use self::reader::{Reader, Told};
@@ -52,6 +54,10 @@ pub struct AmqpConfig {
     pub prefix: String,
     /// Who makes exchanges and queues.
     pub topology: Topology,
+    /// What the log is.
+    pub mode: Mode,
+    /// Messages that wait for this node where the log is a queue. Beyond, the broker drops the oldest.
+    pub queue_length: u32,
     /// How large the log may grow, if we make it. Ten checkpoint intervals have to fit.
     pub log_bytes_max: u64,
     /// How old the log may grow, if we make it. Zero: as its size allows.
@@ -64,8 +70,30 @@ impl AmqpConfig {
     /// The settled names, declared by the server.
     pub fn new(brokers: Brokers) -> Self {
         let (log_bytes_max, log_age_max, segment_bytes) = (LOG_BYTES_MAX, LOG_AGE_MAX, SEGMENT_BYTES);
-        Self { brokers, prefix: String::new(), topology: Topology::Declared, log_bytes_max, log_age_max, segment_bytes }
+        let (mode, topology, queue_length) = (Mode::Auto, Topology::Declared, QUEUE_LENGTH);
+        Self { brokers, prefix: String::new(), topology, mode, queue_length, log_bytes_max, log_age_max, segment_bytes }
     }
+}
+
+/// What the log is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A stream, and a queue where the broker has no streams.
+    #[default]
+    Auto,
+    /// A stream, or nothing.
+    Stream,
+    /// A queue for each node.
+    Queue,
+}
+
+/// What the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogKind {
+    /// One stream for all nodes.
+    Stream,
+    /// A queue of this node's own.
+    Queue,
 }
 
 /// Who makes exchanges and queues.
@@ -84,6 +112,7 @@ pub(crate) struct Amqp {
     told: mpsc::Receiver<Told>,
     orders: mpsc::Sender<Order>,
     keeper: Keeper,
+    log: LogKind,
     dead_letters: Bucket,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -96,7 +125,15 @@ impl Amqp {
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         tokio::spawn(Reader::new(config.clone(), node.clone(), tell, metrics.clone()).run());
         tokio::spawn(Writer::new(config, node, ordered, metrics.clone()).run());
-        Self { told, orders, keeper: Keeper::new(clock.now(), chance()), dead_letters: Bucket::default(), clock, metrics }
+        Self {
+            told,
+            orders,
+            keeper: Keeper::new(clock.now(), chance()),
+            log: LogKind::Stream,
+            dead_letters: Bucket::default(),
+            clock,
+            metrics,
+        }
     }
 }
 
@@ -105,11 +142,12 @@ impl FeedSource for Amqp {
         loop {
             match self.told.recv().await {
                 Some(Told::Event(event)) => {
-                    if matches!(event, SourceEvent::Reset { .. } | SourceEvent::Restore(_)) {
+                    if matches!(event, SourceEvent::Reset { .. } | SourceEvent::Restore(_) | SourceEvent::Interrupted { .. }) {
                         self.keeper.forget(self.clock.now());
                     }
                     return event;
                 }
+                Some(Told::Log(log)) => self.log = log,
                 Some(Told::Checkpoint { seq }) => self.keeper.heard(self.clock.now(), seq, chance()),
                 // The reader only ends with us.
                 None => std::future::pending().await,
@@ -119,7 +157,8 @@ impl FeedSource for Amqp {
 
     fn refuse(&mut self, message: &LogMessage, poison: &[Poison]) {
         let Some(first) = poison.first() else { return };
-        let letter = DeadLetter { message: message.clone(), reason: first.cause.name(), detail: first.detail.clone() };
+        let (log, message, detail) = (self.log, message.clone(), first.detail.clone());
+        let letter = DeadLetter { log, message, reason: first.cause.name(), detail };
         let allowed = self.dead_letters.take(self.clock.now(), DEAD_LETTERS_PER_S, DEAD_LETTERS_PER_S).is_ok();
         if !allowed || self.orders.try_send(Order::Dead(letter)).is_err() {
             self.metrics.dead_letters_dropped.inc();
@@ -131,11 +170,23 @@ impl FeedSource for Amqp {
     }
 
     fn keep(&mut self, checkpoint: Vec<v1::Checkpoint>) {
+        let order = match self.log {
+            LogKind::Stream => Order::Checkpoint(checkpoint),
+            LogKind::Queue => {
+                // A queue cannot be listened to without taking what is in it: each node goes by its own checkpoints.
+                if let Some(part) = checkpoint.first() {
+                    self.keeper.heard(self.clock.now(), part.seq, chance());
+                }
+                Order::CheckpointToQueue(dated(checkpoint))
+            }
+        };
         // A full writer has not written the last one: the next try is soon.
-        let _ = self.orders.try_send(Order::Checkpoint(checkpoint));
+        let _ = self.orders.try_send(order);
     }
 }
 
+/// Messages that wait for a node by default, where the log is a queue.
+const QUEUE_LENGTH: u32 = 100_000;
 /// How large the log may grow by default.
 const LOG_BYTES_MAX: u64 = 2_000_000_000;
 /// How old the log may grow by default.

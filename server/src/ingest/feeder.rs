@@ -8,7 +8,7 @@ use tickwire_core::health::Monitor;
 use tickwire_core::intake::{Cause, Hole, Intake, IntakeConfig, Message, Poison, Receipt};
 use tickwire_core::{Batch, Entry, InstrumentId, checkpoint};
 use tickwire_proto::Moment;
-use tickwire_proto::v1::CheckpointInstrument;
+use tickwire_proto::v1::{self, CheckpointInstrument};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -86,8 +86,10 @@ impl Feeder {
                 event = source.next() => Some(event),
                 () = tokio::time::sleep_until(self.clock.instant(due)) => None,
             };
-            if let Some(event) = event {
-                self.take(event, &mut source);
+            match event {
+                Some(SourceEvent::Interrupted { epoch }) => self.begin_again(epoch).await,
+                Some(event) => self.take(event, &mut source),
+                None => {}
             }
             self.say_how_far();
             self.batch.entries.extend(self.monitor.poll(self.clock.now(), self.clock.unix_us()).into_iter().map(Entry::Feed));
@@ -127,6 +129,8 @@ impl Feeder {
                 (self.synced, self.epoch) = (false, checkpoint.epoch);
                 self.position = Some((checkpoint.seq, checkpoint.body_hash));
             }
+            // Needs the book, which is asked for where there is time to wait: in `run`.
+            SourceEvent::Interrupted { .. } => {}
             SourceEvent::Gap { from, to } => self.batch.entries.push(Entry::Gap { from, to }),
             SourceEvent::Messages(messages) => {
                 messages.iter().for_each(|message| self.take_message(message, source));
@@ -188,6 +192,25 @@ impl Feeder {
         }
     }
 
+    /// The book as it is becomes the beginning of another life.
+    async fn begin_again(&mut self, epoch: String) {
+        info!(epoch, "messages were lost: the book stays as it was, in a new life of the log");
+        let seq = self.position.map_or(0, |(seq, _)| seq);
+        let instruments = self.announced(self.shards.images().await.instruments).collect();
+        let ts_written_us = self.clock.unix_us();
+        let book = v1::Checkpoint { epoch, seq, ts_written_us, parts: 1, instruments, ..Default::default() };
+        self.intake.restore(&book, &mut self.batch);
+        (self.synced, self.epoch, self.position) = (false, book.epoch, Some((seq, 0)));
+    }
+
+    /// Adds what only the intake knows.
+    fn announced(&self, instruments: Vec<CheckpointInstrument>) -> impl Iterator<Item = CheckpointInstrument> {
+        instruments.into_iter().map(|kept| {
+            let announced = kept.info.as_ref().is_some_and(|info| self.intake.is_announced(InstrumentId(info.id)));
+            CheckpointInstrument { announced, ..kept }
+        })
+    }
+
     /// Gives the source the book as it is. Nothing is applied meanwhile, so the book is the one at `seq`.
     async fn checkpoint(&mut self, seq: u64, body_hash: u64, source: &mut impl FeedSource) {
         let book = self.shards.images().await;
@@ -195,10 +218,7 @@ impl Feeder {
             debug!(seq, book = book.seq, "no checkpoint: the book is at another position");
             return;
         }
-        let instruments = book.instruments.into_iter().map(|kept| {
-            let announced = kept.info.as_ref().is_some_and(|info| self.intake.is_announced(InstrumentId(info.id)));
-            CheckpointInstrument { announced, ..kept }
-        });
+        let instruments = self.announced(book.instruments);
         source.keep(checkpoint::build(&self.epoch, seq, body_hash, self.clock.unix_us(), instruments));
     }
 
@@ -265,3 +285,6 @@ impl Complaints {
 const HEALTH_IDLE: Duration = Duration::from_secs(1);
 /// Between two log lines about the same subject. What comes between is counted in the next line.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub log_resets: Counter,
     /// Times that the log no longer had what came after our place.
     pub log_truncations: Counter,
+    /// Times that messages were lost before this node had them, where the log is a queue.
+    pub queue_losses: Counter,
     /// Checkpoints written.
     pub checkpoints_written: Counter,
     /// Refused messages copied to the dead letter queue.
@@ -75,6 +77,7 @@ impl Metrics {
         registry.register("broker_failures", "Connections to the broker that failed or ended", self.broker_failures.clone());
         registry.register("log_resets", "Times that the log was found to be another one", self.log_resets.clone());
         registry.register("log_truncations", "Times that the log no longer had what came after our place", self.log_truncations.clone());
+        registry.register("queue_losses", "Times that messages were lost before this node's queue had them", self.queue_losses.clone());
         registry.register("checkpoints_written", "Checkpoints written", self.checkpoints_written.clone());
         registry.register("dead_letters_written", "Refused messages copied to the dead letter queue", self.dead_letters_written.clone());
         registry.register("dead_letters_dropped", "Refused messages that were not copied", self.dead_letters_dropped.clone());

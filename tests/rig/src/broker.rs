@@ -18,6 +18,8 @@ pub struct Broker {
     ports: Ports,
     /// Erlang's name server, private to this node. Lives as long as the broker, through kills and restarts of the node.
     epmd: Guarded,
+    /// Besides what every node gets.
+    environment: &'static [(&'static str, &'static str)],
     /// `None` between `kill` and `restart`.
     node: Option<Guarded>,
 }
@@ -36,6 +38,18 @@ impl Broker {
     /// # Errors
     /// See [`Broker::start`].
     pub fn start_with(folder: &Path, settings: &str) -> Result<Self> {
+        Self::start_in(folder, settings, &[])
+    }
+
+    /// [`Broker::start`] of a node on which the feature "streams" is switched off, as on one that was upgraded from an older version.
+    ///
+    /// # Errors
+    /// See [`Broker::start`].
+    pub fn without_streams(folder: &Path) -> Result<Self> {
+        Self::start_in(folder, "", WITHOUT_STREAMS)
+    }
+
+    fn start_in(folder: &Path, settings: &str, environment: &'static [(&'static str, &'static str)]) -> Result<Self> {
         let ports = Ports::free()?;
         fs::create_dir_all(folder)?;
         let home = folder.canonicalize()?.join(format!("rabbitmq-{}", ports.amqp));
@@ -49,7 +63,7 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .context("Erlang's `epmd` is not installed: `apt-get install rabbitmq-server` brings it")?;
-        let mut broker = Self { epmd: Guarded::new(epmd, &home)?, home, ports, node: None };
+        let mut broker = Self { epmd: Guarded::new(epmd, &home)?, home, ports, environment, node: None };
         broker.restart()?;
         Ok(broker)
     }
@@ -164,7 +178,8 @@ impl Broker {
             .env("RABBITMQ_PID_FILE", home.join("node.pid"))
             // Lets the script replace itself with the node, so that the child's pid is the node's.
             .env("RUNNING_UNDER_SYSTEMD", "1")
-            .env_remove("NOTIFY_SOCKET");
+            .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment.iter().copied());
         command
     }
 
@@ -276,6 +291,9 @@ log.file.level = info
 disk_free_limit.absolute = 50MB
 collect_statistics_interval = 60000
 ";
+/// What a node may switch on when it starts for the first time: all that this version has, but streams.
+const WITHOUT_STREAMS: &[(&str, &str)] =
+    &[("RABBITMQ_FEATURE_FLAGS", "quorum_queue,implicit_default_bindings,virtual_host_metadata,maintenance_mode_status,user_limits")];
 /// First byte of a broker's answer to the protocol header, when it takes the connection.
 const METHOD_FRAME: u8 = 1;
 /// Time for the node to come up. A loaded machine needs some tens of seconds.

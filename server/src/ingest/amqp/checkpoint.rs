@@ -1,50 +1,81 @@
-//! Checkpoints on their stream: how one message looks, and which is the newest.
+//! Checkpoints at the broker: how one message looks, and which is the newest.
+//!
+//! A message is `TWC`, the version of the format (one byte), the CRC-32 of what follows (little endian), and a part of the checkpoint in
+//! protobuf, compressed by zstd. Nodes of another version pass over it, and write their own.
 
 use std::io::Read;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::options::BasicAckOptions;
-use lapin::types::AMQPValue;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, Consumer};
 use prost::Message as _;
 use thiserror::Error;
 use tickwire_core::checkpoint::Assembler;
 use tickwire_proto::v1;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
+use super::backoff::chance;
 use super::failure::Failure;
 use super::link::{first_message, last_chunk, read_stream};
 use super::names::Names;
 use super::tail::{count, first_within};
+use super::topology::CLOSE_OK;
 
-/// One part as a message: a checksum, and the part in protobuf, compressed.
+/// One part as a message.
 ///
 /// # Errors
 /// The compressor has no memory.
 pub(crate) fn seal(part: &v1::Checkpoint) -> std::io::Result<Vec<u8>> {
     let packed = zstd::bulk::compress(&part.encode_to_vec(), LEVEL)?;
-    let mut message = crc32fast::hash(&packed).to_le_bytes().to_vec();
+    let mut message = MARK.to_vec();
+    message.push(VERSION);
+    message.extend_from_slice(&crc32fast::hash(&packed).to_le_bytes());
     message.extend_from_slice(&packed);
     Ok(message)
 }
 
 /// The part in a message.
 pub(crate) fn open(message: &[u8]) -> Result<v1::Checkpoint, Unreadable> {
-    let (checksum, packed) = message.split_first_chunk::<4>().ok_or(Unreadable::Checksum)?;
+    let rest = message.strip_prefix(MARK).ok_or(Unreadable::Foreign)?;
+    let (version, rest) = rest.split_first().ok_or(Unreadable::Foreign)?;
+    if *version != VERSION {
+        return Err(Unreadable::Version(*version));
+    }
+    let (checksum, packed) = rest.split_first_chunk::<4>().ok_or(Unreadable::Checksum)?;
     if crc32fast::hash(packed).to_le_bytes() != *checksum {
         return Err(Unreadable::Checksum);
     }
+    v1::Checkpoint::decode(unpack(packed)?.as_slice()).map_err(|_| Unreadable::Message)
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let mut part = Vec::new();
-    let read = zstd::stream::read::Decoder::new(packed).and_then(|decoder| decoder.take(PART_BYTES_MAX).read_to_end(&mut part));
-    read.map_err(|_| Unreadable::Compression)?;
-    v1::Checkpoint::decode(part.as_slice()).map_err(|_| Unreadable::Message)
+    let read = zstd::stream::read::Decoder::with_buffer(packed).and_then(|mut decoder| {
+        decoder.window_log_max(WINDOW_LOG_MAX)?;
+        decoder.take(PART_BYTES_MAX + 1).read_to_end(&mut part)
+    });
+    match read {
+        Ok(bytes) if bytes as u64 <= PART_BYTES_MAX => Ok(part),
+        _ => Err(Unreadable::Compression),
+    }
+}
+
+/// Parts for a queue, where every node has an epoch of its own: the time decides which is the newest.
+pub(crate) fn dated(mut parts: Vec<v1::Checkpoint>) -> Vec<v1::Checkpoint> {
+    parts.iter_mut().for_each(|part| part.epoch = (part.ts_written_us / 1_000).to_string());
+    parts
 }
 
 /// Why a message is not a part of a checkpoint. It is passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Unreadable {
+    #[error("it is no checkpoint of ours")]
+    Foreign,
+    #[error("it is of version {0} of the format, not {VERSION}: another version of Tickwire wrote it")]
+    Version(u8),
     #[error("its checksum does not match")]
     Checksum,
     #[error("it cannot be decompressed")]
@@ -125,10 +156,63 @@ async fn read_until_quiet(listener: &mut Listener, counted: u32) -> Result<bool,
     Ok(any)
 }
 
+/// The newest whole checkpoint of a queue, for brokers without streams. What is older is taken off it, the rest goes back to its place.
+///
+/// One node reads at a time; the next one waits for it.
+pub(crate) async fn newest_in_queue(connection: &Connection, names: &Names) -> Result<Option<v1::Checkpoint>, Failure> {
+    let give_up = Instant::now() + READ_WITHIN;
+    let (channel, mut consumer) = loop {
+        let channel = connection.create_channel().await?;
+        // Nothing is acknowledged before all has been seen.
+        channel.basic_qos(0, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions { exclusive: true, ..Default::default() };
+        let (name, arguments) = (names.checkpoint_queue.clone(), FieldTable::default());
+        match channel.basic_consume(name, ShortString::default(), options, arguments).await {
+            Ok(consumer) => break (channel, consumer),
+            Err(error) if is_in_use(&error) && Instant::now() < give_up => sleep(BUSY_WAIT.mul_f64(0.5 + chance())).await,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let (mut assembler, mut seen) = (Assembler::new(), Vec::new());
+    while let Ok(delivery) = timeout_at(give_up.min(Instant::now() + QUIET), consumer.next()).await {
+        let delivery = delivery.ok_or_else(|| Failure::Away("the queue of checkpoints ended".to_owned()))??;
+        match open(&delivery.data) {
+            Ok(part) => {
+                seen.push((delivery.acker, part.epoch.clone(), part.seq));
+                assembler.take(part);
+            }
+            Err(cause) => warn!(%cause, "passed over a checkpoint"),
+        }
+    }
+    let newest = assembler.newest().cloned();
+    if let Some(newest) = &newest {
+        for (acker, ..) in
+            seen.iter().filter(|(_, epoch, seq)| (epoch.len(), epoch, *seq) < (newest.epoch.len(), &newest.epoch, newest.seq))
+        {
+            acker.ack(BasicAckOptions::default()).await?;
+        }
+    }
+    channel.close(CLOSE_OK, "done".into()).await?;
+    Ok(newest)
+}
+
+/// Whether somebody else consumes exclusively.
+fn is_in_use(error: &lapin::Error) -> bool {
+    matches!(error.kind(), lapin::ErrorKind::ProtocolError(protocol) if protocol.get_message().as_str().contains("exclusive use"))
+}
+
+/// What a message of ours begins with.
+const MARK: &[u8] = b"TWC";
+/// Version of the format. A node reads its own only: what it cannot read it does not trust.
+const VERSION: u8 = 1;
 /// Fast, and small enough: prices compress to about a third.
 const LEVEL: i32 = 1;
 /// Bytes that one message may unpack to. A larger one is not ours.
 const PART_BYTES_MAX: u64 = 64 << 20;
+/// Memory that a message may ask for before it gives a byte: 2^23 bytes.
+const WINDOW_LOG_MAX: u32 = 23;
+/// Until a node that reads the queue of checkpoints is through, half of it up or down.
+const BUSY_WAIT: Duration = Duration::from_millis(100);
 /// Parts on their way.
 const PREFETCH: u16 = 10;
 /// Silence after which a chunk has been read.
@@ -150,6 +234,44 @@ mod tests {
             damaged[at] ^= 0x10;
             assert!(open(&damaged).is_err(), "byte {at}");
         }
-        assert_eq!(open(&[1, 2, 3]), Err(Unreadable::Checksum));
+        for len in 0..message.len() {
+            assert!(open(&message[..len]).is_err(), "cut after {len} bytes");
+        }
+        assert_eq!(open(b"123"), Err(Unreadable::Foreign));
+    }
+
+    #[test]
+    fn another_version_is_told_before_anything_is_read() {
+        let mut message = seal(&v1::Checkpoint { parts: 1, ..Default::default() }).unwrap();
+        message[3] = VERSION + 1;
+        message.truncate(6);
+        assert_eq!(open(&message), Err(Unreadable::Version(2)));
+        assert_eq!(Unreadable::Version(2).to_string(), "it is of version 2 of the format, not 1: another version of Tickwire wrote it");
+    }
+
+    #[test]
+    fn a_part_is_compressed_and_cannot_unpack_to_anything() {
+        let sealed = |packed: &[u8]| [MARK, &[VERSION], &crc32fast::hash(packed).to_le_bytes(), packed].concat();
+        let zeros = vec![0; PART_BYTES_MAX as usize + 1];
+        assert_eq!(open(&sealed(&zstd::bulk::compress(&zeros, LEVEL).unwrap())), Err(Unreadable::Compression));
+        assert_eq!(open(&sealed(b"not zstd")), Err(Unreadable::Compression));
+        assert_eq!(open(&sealed(&zstd::bulk::compress(&[255; 9], LEVEL).unwrap())), Err(Unreadable::Message));
+        let instrument = |n: u32| {
+            let info = v1::InstrumentInfo { symbol: format!("stock.S{n}"), id: n, feed: "stock".to_owned(), ..Default::default() };
+            v1::CheckpointInstrument { info: Some(info), ..Default::default() }
+        };
+        let part = v1::Checkpoint { parts: 1, instruments: (0..1_000).map(instrument).collect(), ..Default::default() };
+        let (plain, message) = (part.encode_to_vec().len(), seal(&part).unwrap().len());
+        assert!(message * 2 < plain, "{message} of {plain} bytes");
+    }
+
+    #[test]
+    fn in_a_queue_the_time_decides() {
+        let mut assembler = Assembler::new();
+        for (epoch, ts_written_us) in [("1800000000000-0a", 1_764_000_000_000_000), ("1700000000000-ff", 1_764_000_060_000_000)] {
+            let parts = tickwire_core::checkpoint::build(epoch, 5, 0, ts_written_us, []);
+            assert!(dated(parts).into_iter().all(|part| assembler.take(part)), "the newest so far");
+        }
+        assert_eq!(assembler.newest().map(|newest| newest.epoch.as_str()), Some("1764000060000"));
     }
 }

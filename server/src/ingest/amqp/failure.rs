@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     /// It refuses what we ask for. Somebody has to change something: try again slowly.
     #[error("{0}")]
     Refused(String),
+    /// It has no streams.
+    #[error("{0}")]
+    NoStreams(String),
     /// We ended it to go on from another place. Try again at once.
     #[error("goes on from another place of the log")]
     StartOver,
@@ -26,6 +29,7 @@ impl Failure {
         match self {
             Self::Away(text) => Self::Away(format!("{place}: {text}")),
             Self::Refused(text) => Self::Refused(format!("{place}: {text}")),
+            Self::NoStreams(text) => Self::NoStreams(format!("{place}: {text}")),
             Self::StartOver => Self::StartOver,
         }
     }
@@ -35,6 +39,7 @@ impl From<lapin::Error> for Failure {
     fn from(error: lapin::Error) -> Self {
         let text = error.to_string();
         match error.kind() {
+            lapin::ErrorKind::ProtocolError(protocol) if lacks_streams(protocol.get_message().as_str()) => Self::NoStreams(text),
             lapin::ErrorKind::ProtocolError(protocol) if is_refusal(protocol.get_id(), protocol.get_message().as_str()) => {
                 Self::Refused(text)
             }
@@ -53,6 +58,11 @@ fn is_refusal(code: u16, text: &str) -> bool {
         PRECONDITION_FAILED => text.contains("inequivalent") || text.contains("invalid"),
         _ => false,
     }
+}
+
+/// Whether a reply says that the broker does not know streams: RabbitMQ 3.9 and later with the feature switched off, or an older one.
+fn lacks_streams(text: &str) -> bool {
+    (text.contains("rabbit_stream_queue") && text.contains("feature flag")) || text.contains("invalid arg 'x-queue-type'")
 }
 
 /// Whether one end does not trust the other's certificate.
@@ -79,5 +89,17 @@ mod tests {
         assert!(!is_refusal(405, "RESOURCE_LOCKED - ..."));
         assert!(!is_refusal(406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"));
         assert!(!is_refusal(320, "CONNECTION_FORCED - broker forced connection closure"));
+    }
+
+    #[test]
+    fn knows_a_broker_without_streams() {
+        assert!(lacks_streams(
+            "INTERNAL_ERROR - Cannot declare a queue 'queue 's' in vhost '/'' of type 'rabbit_stream_queue' on node 'a@b': the \
+             corresponding feature flag is disabled"
+        ));
+        assert!(lacks_streams(
+            "PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue 's' in vhost '/': {unsupported_type,<<\"stream\">>}"
+        ));
+        assert!(!lacks_streams("PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 's' in vhost '/'"));
     }
 }

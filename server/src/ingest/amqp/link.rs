@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lapin::message::Delivery;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -67,28 +68,33 @@ pub(crate) fn position(seq: u64) -> AMQPValue {
 }
 
 /// Where a delivery stands in its stream.
-pub(crate) fn offset_of(delivery: &lapin::message::Delivery) -> Option<u64> {
+pub(crate) fn offset_of(delivery: &Delivery) -> Option<u64> {
     match delivery.properties.headers().as_ref()?.inner().get("x-stream-offset")? {
         AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),
         _ => None,
     }
 }
 
-/// A delivery of the log, without AMQP.
+/// A delivery of a stream, without AMQP.
 ///
 /// # Errors
 /// The queue is no stream: its deliveries have no position.
-pub(crate) fn log_message(delivery: lapin::message::Delivery) -> Result<LogMessage, Failure> {
+pub(crate) fn log_message(delivery: Delivery) -> Result<LogMessage, Failure> {
     let seq =
         offset_of(&delivery).ok_or_else(|| Failure::Refused("deliveries have no x-stream-offset: the log is not a stream".to_owned()))?;
+    Ok(message_at(seq, delivery))
+}
+
+/// A delivery as the message at a position.
+pub(crate) fn message_at(seq: u64, delivery: Delivery) -> LogMessage {
     let text = |value: &Option<ShortString>| value.as_ref().map(|text| text.as_str().to_owned());
-    Ok(LogMessage {
+    LogMessage {
         seq,
         content_type: text(delivery.properties.content_type()),
         content_encoding: text(delivery.properties.content_encoding()),
         routing_key: delivery.routing_key.into(),
         body: delivery.data,
-    })
+    }
 }
 
 /// Time for TCP, TLS and the AMQP handshake together. Then the next try follows.

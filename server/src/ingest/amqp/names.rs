@@ -11,6 +11,8 @@ pub(crate) struct Names {
     pub(crate) log: ShortString,
     /// Stream of checkpoints.
     pub(crate) checkpoint: ShortString,
+    /// Queue of checkpoints, where there are no streams.
+    pub(crate) checkpoint_queue: ShortString,
     /// Exchange and queue of refused messages.
     pub(crate) dead: ShortString,
 }
@@ -23,6 +25,7 @@ impl Names {
             feed: name("tickwire.feed"),
             log: name("tickwire.feed.log"),
             checkpoint: name("tickwire.checkpoint"),
+            checkpoint_queue: name("tickwire.checkpoint.queue"),
             dead: name("tickwire.dead"),
         }
     }

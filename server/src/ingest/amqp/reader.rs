@@ -1,5 +1,6 @@
 //! Reads the log for ever: connects, goes on where it was, acknowledges, and connects again.
 
+mod queue;
 mod stream;
 
 use std::convert::Infallible;
@@ -8,15 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
-use super::AmqpConfig;
-use super::Topology;
 use super::backoff::{Backoff, chance};
 use super::failure::Failure;
 use super::names::Names;
 use super::outage::Outage;
 use super::place::Start;
 use super::topology;
+use super::{AmqpConfig, LogKind, Mode, Topology};
 use crate::ingest::source::SourceEvent;
 use crate::telemetry::Metrics;
 
@@ -25,6 +26,8 @@ use crate::telemetry::Metrics;
 pub(crate) enum Told {
     /// For the feed task.
     Event(SourceEvent),
+    /// What the log is, from now on.
+    Log(LogKind),
     /// A checkpoint of the current epoch is on the stream.
     Checkpoint {
         /// Its position.
@@ -40,7 +43,11 @@ pub(crate) struct Reader {
     node: String,
     told: mpsc::Sender<Told>,
     metrics: Arc<Metrics>,
+    log: LogKind,
+    /// Where to go on in a stream.
     start: Start,
+    /// The last position that was given to a message of a queue. `None`: none of this process has been.
+    numbered: Option<u64>,
     epoch: u64,
     /// Whether this connection got through the handshake.
     is_connected: bool,
@@ -53,7 +60,21 @@ impl Reader {
     /// A reader that has seen nothing. It tells through `told` and waits while that is full.
     pub(crate) fn new(config: AmqpConfig, node: String, told: mpsc::Sender<Told>, metrics: Arc<Metrics>) -> Self {
         let (names, outage) = (Names::new(&config.prefix), Outage::default());
-        Self { config, names, node, told, metrics, start: Start::Unknown, epoch: 0, is_connected: false, compared: false, outage }
+        let log = if config.mode == Mode::Queue { LogKind::Queue } else { LogKind::Stream };
+        Self {
+            config,
+            names,
+            node,
+            told,
+            metrics,
+            log,
+            start: Start::Unknown,
+            numbered: None,
+            epoch: 0,
+            is_connected: false,
+            compared: false,
+            outage,
+        }
     }
 
     /// Reads for ever; ends when nobody listens any more.
@@ -67,10 +88,15 @@ impl Reader {
             let failure = match self.session().await {
                 Ok(never) => match never {},
                 Err(Failure::StartOver) => continue,
+                Err(Failure::NoStreams(cause)) if self.config.mode == Mode::Auto => {
+                    warn!(cause, "the broker has no streams: this node reads a queue of its own, which is weaker (docs/configuration.md)");
+                    self.log = LogKind::Queue;
+                    continue;
+                }
                 Err(failure) => failure,
             };
             let wait = match &failure {
-                Failure::Refused(_) => REFUSED_WAIT,
+                Failure::Refused(_) | Failure::NoStreams(_) => REFUSED_WAIT,
                 _ if self.is_connected => {
                     connecting = Backoff::default();
                     starting.after(began.elapsed(), chance())
@@ -80,7 +106,7 @@ impl Reader {
                     connecting.after(began.elapsed(), chance())
                 }
             };
-            let refuses = matches!(failure, Failure::Refused(_));
+            let refuses = matches!(failure, Failure::Refused(_) | Failure::NoStreams(_));
             let failure = if self.is_connected { failure.at(self.config.brokers.current()) } else { failure };
             self.config.brokers.pass_on();
             self.metrics.broker_failures.inc();
@@ -96,10 +122,14 @@ impl Reader {
         let connection = self.config.brokers.connect(&format!("tickwire {}: feed", self.node)).await?;
         self.is_connected = true;
         if self.config.topology == Topology::Declared {
-            topology::ensure(&connection, &self.names, &self.config, !self.compared).await?;
+            topology::ensure(&connection, &self.names, &self.config, self.log, !self.compared).await?;
             self.compared = true;
         }
-        self.follow_stream(&connection).await
+        self.told.send(Told::Log(self.log)).await.map_err(|_| nobody_listens())?;
+        match self.log {
+            LogKind::Stream => self.follow_stream(&connection).await,
+            LogKind::Queue => self.follow_queue(&connection).await,
+        }
     }
 
     async fn tell(&self, event: SourceEvent) -> Result<(), Failure> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use tickwire_core::checkpoint;
+use tickwire_core::checkpoint as book;
 use tickwire_proto::Moment;
 use tickwire_rig::Broker;
 use tokio::time::timeout;
 
+use super::checkpoint::seal;
 use super::*;
 use crate::ingest::source::body_hash;
 
@@ -50,7 +51,7 @@ async fn tells_what_happens_to_a_log() {
 
     // All nodes follow the highest epoch, without going down.
     let epoch = second_epoch.trim_start_matches("reset ").to_owned();
-    newcomer.keep(checkpoint::build(&epoch, 2, body_hash(b"update 2"), 0, []));
+    newcomer.keep(book::build(&epoch, 2, body_hash(b"update 2"), 0, []));
     assert_eq!(next(&mut source).await, "connected");
     assert_eq!(next(&mut source).await, format!("restore {epoch} at 2"));
     assert_eq!(take(&mut source, 2).await, bodies(3..5));
@@ -58,8 +59,18 @@ async fn tells_what_happens_to_a_log() {
     drop(newcomer);
 
     // A node that starts with a checkpoint reads what came after.
-    source.keep(checkpoint::build(&epoch, 3, body_hash(b"update 3"), 0, []));
+    source.keep(book::build(&epoch, 3, body_hash(b"update 3"), 0, []));
     heard_checkpoint(&mut source).await;
+    // Neither damage, nor another version, nor one half, nor noise stands in the way of a good one before it.
+    let last = book::build(&epoch, 4, body_hash(b"update 4"), 0, []).remove(0);
+    let good = seal(&last).unwrap();
+    let (mut damaged, mut future) = (good.clone(), good.clone());
+    damaged[good.len() - 1] ^= 1;
+    future[3] += 1;
+    let half = seal(&v1::Checkpoint { parts: 2, ..last }).unwrap();
+    for body in [&damaged, &future, &half, &b"noise".to_vec(), &Vec::new()] {
+        publisher.publish_to("", "tickwire.checkpoint", body).await;
+    }
     let mut newcomer = start(&broker);
     assert_eq!(next(&mut newcomer).await, "connected");
     assert_eq!(next(&mut newcomer).await, format!("restore {epoch} at 3"));
@@ -88,7 +99,7 @@ async fn tells_a_gap_when_the_log_was_truncated() {
     while next(&mut source).await != "caught up" {}
     publisher.publish(0..2).await;
     assert_eq!(take(&mut source, 2).await, bodies(0..2));
-    source.keep(checkpoint::build("1700000000000", 1, body_hash(b"update 1"), 0, []));
+    source.keep(book::build("1700000000000", 1, body_hash(b"update 1"), 0, []));
     heard_or_followed(&mut source).await;
     drop(source);
 
@@ -119,6 +130,7 @@ async fn next(source: &mut Amqp) -> String {
             messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect::<Vec<_>>().join(", ")
         }
         SourceEvent::CaughtUp => "caught up".to_owned(),
+        SourceEvent::Interrupted { epoch } => format!("interrupted {epoch}"),
         SourceEvent::Behind { tail } => format!("behind {tail}"),
     }
 }
@@ -207,9 +219,13 @@ impl Publisher {
     }
 
     async fn publish_body(&self, body: &[u8]) {
+        self.publish_to("tickwire.feed", "a.b", body).await;
+    }
+
+    async fn publish_to(&self, exchange: &str, key: &str, body: &[u8]) {
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         loop {
-            let sent = self.channel.basic_publish("tickwire.feed".into(), "a.b".into(), options, body, BasicProperties::default()).await;
+            let sent = self.channel.basic_publish(exchange.into(), key.into(), options, body, BasicProperties::default()).await;
             if sent.unwrap().await.unwrap().take_message().is_none() {
                 return;
             }

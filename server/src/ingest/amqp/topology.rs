@@ -7,19 +7,32 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, ErrorKind, ExchangeKind};
 use tracing::{info, warn};
 
-use super::AmqpConfig;
 use super::failure::{Failure, NOT_FOUND};
 use super::names::Names;
+use super::{AmqpConfig, LogKind};
 
 /// Declares what is missing. With `compare`, says what is there but different from what would have been declared; that is left alone.
-pub(crate) async fn ensure(connection: &Connection, names: &Names, config: &AmqpConfig, compare: bool) -> Result<(), Failure> {
-    let parts = [
-        Part::Exchange(&names.feed),
-        Part::Exchange(&names.dead),
-        Part::Queue(&names.log, log_arguments(config)),
-        Part::Queue(&names.checkpoint, checkpoint_arguments()),
-        Part::Queue(&names.dead, dead_arguments()),
-    ];
+///
+/// # Errors
+/// Among others [`Failure::NoStreams`], if the log is to be a stream: the broker ends the connection then.
+pub(crate) async fn ensure(
+    connection: &Connection,
+    names: &Names,
+    config: &AmqpConfig,
+    kind: LogKind,
+    compare: bool,
+) -> Result<(), Failure> {
+    let mut parts = vec![Part::Exchange(&names.feed), Part::Exchange(&names.dead), Part::Queue(&names.dead, dead_arguments())];
+    let mut bindings = vec![(&names.dead, &names.dead)];
+    match kind {
+        LogKind::Stream => {
+            parts.push(Part::Queue(&names.log, log_arguments(config)));
+            parts.push(Part::Queue(&names.checkpoint, checkpoint_arguments()));
+            bindings.push((&names.log, &names.feed));
+        }
+        // Each node makes the queue that it reads itself.
+        LogKind::Queue => parts.push(Part::Queue(&names.checkpoint_queue, checkpoint_queue_arguments())),
+    }
     for part in parts {
         if !part.is_there(connection).await? {
             part.declare(connection).await?;
@@ -32,7 +45,7 @@ pub(crate) async fn ensure(connection: &Connection, names: &Names, config: &Amqp
         }
     }
     let channel = connection.create_channel().await?;
-    for (queue, exchange) in [(&names.log, &names.feed), (&names.dead, &names.dead)] {
+    for (queue, exchange) in bindings {
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
         channel.queue_bind(queue.clone(), exchange.clone(), "#".into(), options, arguments).await?;
     }
@@ -113,6 +126,10 @@ fn checkpoint_arguments() -> FieldTable {
     ])
 }
 
+fn checkpoint_queue_arguments() -> FieldTable {
+    table([("x-max-length-bytes", AMQPValue::LongLongInt(50_000_000)), ("x-overflow", text("drop-head"))])
+}
+
 fn dead_arguments() -> FieldTable {
     table([("x-max-length", AMQPValue::LongLongInt(10_000)), ("x-overflow", text("drop-head"))])
 }
@@ -125,7 +142,8 @@ fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
     table
 }
 
-fn text(value: &str) -> AMQPValue {
+/// A text among a queue's arguments.
+pub(crate) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 

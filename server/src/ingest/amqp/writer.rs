@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use super::AmqpConfig;
 use super::backoff::{Backoff, chance};
 use super::brokers::Brokers;
 use super::checkpoint::seal;
@@ -17,7 +16,8 @@ use super::dead::header;
 use super::failure::Failure;
 use super::names::{Names, short};
 use super::outlet::{Outlet, content_properties};
-use crate::ingest::source::LogMessage;
+use super::{AmqpConfig, LogKind};
+use crate::ingest::source::{LogMessage, body_hash};
 use crate::telemetry::Metrics;
 
 /// What the writer is asked to publish.
@@ -25,6 +25,8 @@ use crate::telemetry::Metrics;
 pub(crate) enum Order {
     /// The parts of a checkpoint.
     Checkpoint(Vec<v1::Checkpoint>),
+    /// The same, where there are no streams.
+    CheckpointToQueue(Vec<v1::Checkpoint>),
     /// A refused message.
     Dead(DeadLetter),
 }
@@ -32,6 +34,8 @@ pub(crate) enum Order {
 /// A refused message and why it was refused.
 #[derive(Debug)]
 pub(crate) struct DeadLetter {
+    /// Where it comes from.
+    pub(crate) log: LogKind,
     /// The message.
     pub(crate) message: LogMessage,
     /// Name of the first cause.
@@ -89,25 +93,26 @@ impl Writer {
             }
         };
         match order {
-            Order::Checkpoint(parts) => self.publish_checkpoint(link, parts).await,
+            Order::Checkpoint(parts) => self.publish_checkpoint(link, &self.names.checkpoint, parts).await,
+            Order::CheckpointToQueue(parts) => self.publish_checkpoint(link, &self.names.checkpoint_queue, parts).await,
             Order::Dead(letter) => self.publish_dead(link, letter).await,
         }
     }
 
-    async fn publish_checkpoint(&self, link: &Outlet, parts: &[v1::Checkpoint]) -> Result<(), Failure> {
+    async fn publish_checkpoint(&self, link: &Outlet, to: &ShortString, parts: &[v1::Checkpoint]) -> Result<(), Failure> {
         for part in parts {
             let part = part.clone();
             let sealed = tokio::task::spawn_blocking(move || seal(&part)).await;
             let body = sealed.map_err(|error| Failure::Away(error.to_string()))?.map_err(|error| Failure::Away(error.to_string()))?;
             let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type(CHECKPOINT_TYPE.into());
-            link.publish(&ShortString::default(), &self.names.checkpoint, &body, properties).await?;
+            link.publish(&ShortString::default(), to, &body, properties).await?;
         }
         self.metrics.checkpoints_written.inc();
         Ok(())
     }
 
     async fn publish_dead(&self, link: &Outlet, letter: &DeadLetter) -> Result<(), Failure> {
-        let DeadLetter { message, reason, detail } = letter;
+        let DeadLetter { log, message, reason, detail } = letter;
         let cut = message.body.len() > DEAD_BODY_BYTES_MAX;
         let body = &message.body[..message.body.len().min(DEAD_BODY_BYTES_MAX)];
         let mut headers = FieldTable::default();
@@ -118,8 +123,12 @@ impl Writer {
         if cut {
             headers.insert(header::CUT.into(), AMQPValue::Boolean(true));
         }
-        // Every node meets the same message; the identifier lets readers of the queue see that.
-        let id = format!("{}:{}", self.names.log, message.seq);
+        // Every node meets the same message; the identifier lets readers of the queue see that. Where each node counts by itself, what is
+        // the same is what looks the same.
+        let id = match log {
+            LogKind::Stream => format!("{}:{}", self.names.log, message.seq),
+            LogKind::Queue => format!("{}:{}:{:x}", self.names.feed, message.routing_key, body_hash(&message.body)),
+        };
         let content = content_properties(message.content_type.as_deref(), message.content_encoding.as_deref());
         let properties = content.with_delivery_mode(PERSISTENT).with_headers(headers).with_message_id(short(&id));
         link.publish(&self.names.dead, &short(&message.routing_key), body, properties).await?;
@@ -129,7 +138,9 @@ impl Writer {
 
     fn give_up(&self, order: &Order, failure: &Failure) {
         match order {
-            Order::Checkpoint(_) => warn!(cause = %failure, "could not write a checkpoint; the next one follows"),
+            Order::Checkpoint(_) | Order::CheckpointToQueue(_) => {
+                warn!(cause = %failure, "could not write a checkpoint; the next one follows")
+            }
             Order::Dead(letter) => {
                 self.metrics.dead_letters_dropped.inc();
                 debug!(cause = %failure, seq = letter.message.seq, "could not put a refused message aside");

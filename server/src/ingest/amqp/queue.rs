@@ -1,0 +1,98 @@
+//! A queue of this node's own, for brokers without streams: what was published while it was not there is lost.
+//!
+//! The queue belongs to the connection and ends with it. It has a bound, and the broker drops its oldest messages beyond; those go to a
+//! second queue with room for one, so that a loss is heard of.
+
+use futures_util::StreamExt;
+use futures_util::stream::ReadyChunks;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Connection, Consumer};
+
+use super::failure::Failure;
+use super::names::Names;
+use super::topology::text;
+
+/// Makes both queues with a consumer each, and binds the first to the feed's exchange. Bounds are `length_max` messages in it, `prefetch`
+/// without acknowledgement here, and `batch_max` given out at once.
+pub(crate) async fn open(
+    connection: &Connection,
+    names: &Names,
+    length_max: u32,
+    prefetch: u16,
+    batch_max: usize,
+) -> Result<(Messages, Losses), Failure> {
+    let lost = make(connection, [("x-max-length", AMQPValue::LongInt(1))]).await?;
+    let kept = make(
+        connection,
+        [
+            ("x-max-length", AMQPValue::LongLongInt(i64::from(length_max))),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(lost.as_str())),
+        ],
+    )
+    .await?;
+    let losses = consume(connection, &lost, 1).await?;
+    let channel = connection.create_channel().await?;
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(kept.clone(), names.feed.clone(), "#".into(), options, arguments).await?;
+    let messages = consume(connection, &kept, prefetch).await?.ready_chunks(batch_max);
+    Ok((Messages(messages), Losses(losses)))
+}
+
+/// What is published from now on.
+pub(crate) struct Messages(ReadyChunks<Consumer>);
+
+impl Messages {
+    /// The next ones. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Delivery>, Failure> {
+        let found = self.0.next().await.ok_or_else(ended)?;
+        Ok(found.into_iter().collect::<Result<_, _>>()?)
+    }
+}
+
+/// Tells that messages were dropped.
+pub(crate) struct Losses(Consumer);
+
+impl Losses {
+    /// Waits until the broker drops messages. There will not be another before [`Loss::told`]. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Loss, Failure> {
+        Ok(Loss(self.0.next().await.ok_or_else(ended)??))
+    }
+}
+
+/// Messages were dropped.
+pub(crate) struct Loss(Delivery);
+
+impl Loss {
+    /// From now on, another loss is heard of.
+    pub(crate) async fn told(self) -> Result<(), Failure> {
+        self.0.ack(BasicAckOptions::default()).await?;
+        Ok(())
+    }
+}
+
+fn ended() -> Failure {
+    Failure::Away("our queue was deleted".to_owned())
+}
+
+/// A queue with a name of the broker's, for this connection alone.
+async fn make<const N: usize>(connection: &Connection, bounds: [(&str, AMQPValue); N]) -> Result<ShortString, Failure> {
+    let channel = connection.create_channel().await?;
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-overflow".into(), text("drop-head"));
+    for (name, value) in bounds {
+        arguments.insert(name.into(), value);
+    }
+    Ok(channel.queue_declare(ShortString::default(), options, arguments).await?.name().clone())
+}
+
+/// With acknowledgements: without them the broker would send as fast as it can, whatever piles up here.
+async fn consume(connection: &Connection, queue: &ShortString, prefetch: u16) -> Result<Consumer, Failure> {
+    let channel = connection.create_channel().await?;
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+    Ok(channel.basic_consume(queue.clone(), ShortString::default(), options, arguments).await?)
+}
