@@ -246,6 +246,30 @@ mod tests {
     }
 
     #[test]
+    fn a_feed_rule_is_checked_with_its_place() {
+        let file = format!(
+            "{OPEN}[[feed.rules]]\nfeed = \"nyse\"\npattern = \"nyse.#\"\nhours = [\"Mon-Fri 09:30-16:00\"]\nholidays = [\"2026-12-25\"]\n\
+             timezone = \"America/New_York\"\nnamespace = \"nyse.\"\nprice_min = \"0.01\"\njump_percent_max = 20\ncrossed = false\n"
+        );
+        let rule = load(&file, &[], &[]).unwrap().feed.intake.rules.remove(0);
+        let hours = rule.hours.unwrap();
+        assert!(hours.at(1_767_709_800_000_000).is_open && !hours.at(1_767_709_799_000_000).is_open, "14:30 in winter in New York");
+        assert!(rule.plausible.refuses_crossed && rule.plausible.jump_percent_max == Some(20) && rule.instruments_max == 200_000);
+        let wrong = file.replace("09:30", "9:30").replace("12-25", "13-25").replace("New_York", "Atlantis").replace("0.01", "cheap");
+        let problems = load(&wrong, &[], &[]).unwrap_err();
+        for expected in [
+            "feed.rules[0].timezone \"America/Atlantis\" is no time zone, such as America/New_York (t.toml:7)",
+            "feed.rules[0].hours has \"Mon-Fri 9:30-16:00\" is not of the form Mon-Fri 09:30-16:00 (t.toml:5)",
+            "feed.rules[0].price_min \"cheap\" is no decimal, such as 0.01 (t.toml:9)",
+        ] {
+            assert!(problems.iter().any(|problem| problem == expected), "missing: {expected}\nin: {problems:#?}");
+        }
+        assert!(problems.iter().any(|problem| problem.starts_with("feed.rules[0].holidays has ")), "{problems:#?}");
+        let lonely = load(&format!("{OPEN}feed.rules = [{{feed = \"a\", pattern = \"#\", timezone = \"UTC\"}}]\n"), &[], &[]).unwrap_err();
+        assert!(lonely[0].starts_with("feed.rules[0].timezone says nothing without hours"), "{lonely:?}");
+    }
+
+    #[test]
     fn anonymous_access_beyond_loopback_has_to_be_meant() {
         let open = format!("{OPEN}listen = \"0.0.0.0:0\"\n");
         assert!(load(&open, &[], &[]).unwrap_err()[0].starts_with("auth.anonymous.symbols "));

@@ -111,7 +111,7 @@ pub fn default_intake() -> IntakeConfig {
         body_bytes_max: BODY_BYTES_MAX,
         updates_max: UPDATES_MAX,
         instruments_max: INSTRUMENTS_MAX,
-        rules: vec![FeedRule { feed: "feed".to_owned(), pattern: every_symbol(), silence_max: None, age_max: None }],
+        rules: vec![FeedRule::new("feed", every_symbol())],
         mappings: Vec::new(),
     }
 }
@@ -129,5 +129,5 @@ const DEFAULT_PRICE_SCALE: Scale = match Scale::new(2) {
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Updates in a feed message. A message with more is poison.
 pub const UPDATES_MAX: usize = 1_000;
-/// Instruments on a node. A message that names one more is poison.
-pub const INSTRUMENTS_MAX: usize = 200_000;
+/// Instruments on a node, of all feeds. A message that names one more is poison.
+pub const INSTRUMENTS_MAX: usize = 1_000_000;

@@ -41,12 +41,7 @@ struct Reader {
 
 impl Reader {
     fn new() -> Self {
-        let rule = |feed: &str| FeedRule {
-            feed: feed.into(),
-            pattern: Pattern::parse(&format!("{feed}.#")).expect("a pattern"),
-            silence_max: None,
-            age_max: None,
-        };
+        let rule = |feed: &str| FeedRule::new(feed, Pattern::parse(&format!("{feed}.#")).expect("a pattern"));
         let config = IntakeConfig {
             routing_prefix: String::new(),
             price_scale: Scale::default(),
@@ -65,7 +60,7 @@ impl Reader {
             self.seq += 1;
             let body = message.encode_to_vec();
             let content_type = Some("application/x-protobuf");
-            let bytes = Message { seq: self.seq, routing_key: &symbol, content_type, content_encoding: None, body: &body };
+            let bytes = Message { seq: self.seq, routing_key: &symbol, content_type, body: &body };
             let receipt = self.intake.take(bytes, &mut self.batch);
             assert_eq!(receipt.poison, [], "{symbol}: {message:?}");
             assert_eq!(receipt.accepted as usize, message.updates.len());

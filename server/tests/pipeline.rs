@@ -246,7 +246,7 @@ impl World {
     fn read(&mut self, seq: u64, batch: &mut Batch) {
         let (routing_key, body) = &self.log[seq as usize - 1];
         let content_type = Some("application/x-protobuf");
-        let receipt = self.intake.take(Message { seq, routing_key, content_type, content_encoding: None, body }, batch);
+        let receipt = self.intake.take(Message { seq, routing_key, content_type, body }, batch);
         assert_eq!(receipt.poison, []);
     }
 
@@ -353,12 +353,7 @@ fn synced() -> Batch {
 }
 
 fn intake_config() -> IntakeConfig {
-    let rule = |feed: &str| FeedRule {
-        feed: feed.into(),
-        pattern: Pattern::parse(&format!("{feed}.#")).expect("a pattern"),
-        silence_max: None,
-        age_max: None,
-    };
+    let rule = |feed: &str| FeedRule::new(feed, Pattern::parse(&format!("{feed}.#")).expect("a pattern"));
     IntakeConfig {
         routing_prefix: String::new(),
         price_scale: Scale::default(),

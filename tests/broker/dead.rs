@@ -47,7 +47,7 @@ async fn a_refused_message_is_published_again_when_its_cause_is_mended() {
 }
 
 /// The lines of `tickwire dead list --json`, when there are so many.
-async fn wait_for_letters(url: &str, count: usize) -> Vec<String> {
+pub(crate) async fn wait_for_letters(url: &str, count: usize) -> Vec<String> {
     let by = Instant::now() + WITHIN;
     loop {
         let list: Vec<String> = dead(url, &["list", "--json"]).unwrap().lines().map(str::to_owned).collect();

@@ -5,6 +5,7 @@ mod catch_up;
 mod crash;
 mod dead;
 mod encrypted;
+mod feeds;
 mod holes;
 mod house;
 mod mapped;

@@ -9,14 +9,24 @@
 //! A quiet feed sends signs of life; a mute one sends nothing. Silence counts from the last of either, data or sign, and may last as long
 //! as the rule says or `MISSED_MAX` announced intervals, whichever is shorter. What is heard while catching up is old and counts for
 //! nothing but the announced interval.
+//!
+//! A feed with trading hours may be as silent and as late as it likes outside of them: it is LIVE, with the reason "closed until …".
+//! Silence counts from the opening on.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use tickwire_proto::Pattern;
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, FeedHealth};
+
+mod hours;
+
+pub use hours::{DAYS_AHEAD, Hours, HoursError, TradingHours};
+
+use crate::intake::Plausible;
 
 /// The rules of one feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +34,35 @@ pub struct FeedRule {
     /// Name of the feed.
     pub feed: String,
     /// Symbols of the feed, as a pattern; the first rule that matches a symbol names its feed.
-    pub pattern: tickwire_proto::Pattern,
+    pub pattern: Pattern,
     /// STALE after this silence. `None`: only announced signs of life count.
     pub silence_max: Option<Duration>,
     /// DELAYED when data is older than this on arrival.
     pub age_max: Option<Duration>,
+    /// When silence and age mean something. `None`: always.
+    pub hours: Option<TradingHours>,
+    /// Instruments of the feed (200,000). A new one beyond is poison.
+    pub instruments_max: usize,
+    /// How symbols of the feed begin; one that does not is poison. Empty: as they like.
+    pub namespace: String,
+    /// What its prices may be. What is not plausible is poison.
+    pub plausible: Plausible,
+}
+
+impl FeedRule {
+    /// A rule that names the feed of some symbols, and limits nothing but their number.
+    pub fn new(feed: &str, pattern: Pattern) -> Self {
+        Self {
+            feed: feed.to_string(),
+            pattern,
+            silence_max: None,
+            age_max: None,
+            hours: None,
+            instruments_max: INSTRUMENTS_MAX,
+            namespace: String::new(),
+            plausible: Plausible::default(),
+        }
+    }
 }
 
 /// Health of every feed. `handle`-like calls change it; [`Monitor::poll`] gives the transitions.
@@ -52,7 +86,12 @@ struct Feed {
     name: String,
     silence_max: Option<Duration>,
     age_max: Option<Duration>,
-    /// When the feed was last heard, or the log was caught up with.
+    hours: Option<TradingHours>,
+    /// What the hours said last. Always open without hours.
+    session: Hours,
+    /// When to ask them again. `None` without hours.
+    ask_at: Option<Moment>,
+    /// When the feed was last heard, the log was caught up with, or the market opened.
     heard_at: Moment,
     /// When the next sign of life is due after the last one, as announced.
     interval: Option<Duration>,
@@ -81,6 +120,7 @@ impl Monitor {
                 feeds.push(Feed::new(rule, now));
             }
         }
+        feeds.iter_mut().for_each(|feed| feed.keep_hours(now, unix_us));
         let log = Log::Down { reason: "not connected yet".to_string() };
         feeds.iter_mut().for_each(|feed| feed.told = feed.state(now, &log, unix_us));
         Self { log, feeds }
@@ -109,7 +149,7 @@ impl Monitor {
         let is_live = matches!(self.log, Log::Reached);
         if let Some(feed) = self.feeds.iter_mut().find(|known| known.name == feed) {
             feed.heard(now, seq);
-            if let (true, Some(age), Some(age_max)) = (is_live, age, feed.age_max) {
+            if let (true, Some(age), Some(age_max)) = (is_live && feed.session.is_open, age, feed.age_max) {
                 feed.age = feed.age.after(now, age, age_max);
             }
         }
@@ -126,15 +166,18 @@ impl Monitor {
     /// Transitions since the last call, newest state per feed; the first call gives every feed. `unix_us` stamps `since_us`.
     pub fn poll(&mut self, now: Moment, unix_us: u64) -> Vec<v1::FeedState> {
         let log = &self.log;
+        self.feeds.iter_mut().for_each(|feed| feed.keep_hours(now, unix_us));
         self.feeds.iter_mut().filter_map(|feed| feed.transition(now, log, unix_us)).collect()
     }
 
-    /// When [`Monitor::poll`] has to be called at the latest: when the first feed that is heard now would become STALE.
+    /// When [`Monitor::poll`] has to be called at the latest: when the first feed that is heard now would become STALE, or a market opens
+    /// or closes.
     pub fn deadline(&self) -> Option<Moment> {
         if !matches!(self.log, Log::Reached) {
             return None;
         }
-        self.feeds.iter().filter(|feed| feed.told.health() != FeedHealth::Stale).filter_map(Feed::stale_at).min()
+        let stale = self.feeds.iter().filter(|feed| feed.told.health() != FeedHealth::Stale).filter_map(Feed::stale_at);
+        stale.chain(self.feeds.iter().filter_map(|feed| feed.ask_at)).min()
     }
 
     /// Every feed's state, as of the last [`Monitor::poll`].
@@ -149,6 +192,9 @@ impl Feed {
             name: rule.feed,
             silence_max: rule.silence_max,
             age_max: rule.age_max,
+            hours: rule.hours,
+            session: Hours { is_open: true, until_us: None },
+            ask_at: None,
             heard_at: now,
             interval: None,
             age: Age::InTime { late: 0 },
@@ -162,6 +208,20 @@ impl Feed {
     fn start_over(&mut self, now: Moment) {
         self.heard_at = now;
         self.age = Age::InTime { late: 0 };
+    }
+
+    /// Asks the hours when it is time to. At an opening, silence and ages count from there.
+    fn keep_hours(&mut self, now: Moment, unix_us: u64) {
+        let Some(hours) = &self.hours else { return };
+        if self.ask_at.is_some_and(|at| now < at) {
+            return;
+        }
+        let session = hours.at(unix_us);
+        if core::mem::replace(&mut self.session, session).is_open != session.is_open {
+            self.start_over(now);
+        }
+        let until = session.until_us.map_or(ASK_HOURS_WITHIN, |until_us| Duration::from_micros(until_us.saturating_sub(unix_us)));
+        self.ask_at = Some(now + until.min(ASK_HOURS_WITHIN));
     }
 
     fn heard(&mut self, now: Moment, seq: u64) {
@@ -187,6 +247,7 @@ impl Feed {
         let (health, reason) = match (log, self.age) {
             (Log::Down { reason }, _) => (FeedHealth::Down, reason.clone()),
             (Log::Recovering, _) => (FeedHealth::Recovering, "catching up with the log".to_string()),
+            (Log::Reached, _) if !self.session.is_open => (FeedHealth::Live, self.closed()),
             (Log::Reached, _) if self.stale_at().is_some_and(|at| now >= at) => (FeedHealth::Stale, self.silence()),
             (Log::Reached, Age::Late { .. }) => {
                 (FeedHealth::Delayed, format!("data is more than {:?} old on arrival", self.age_max.unwrap_or_default()))
@@ -197,7 +258,14 @@ impl Feed {
     }
 
     fn stale_at(&self) -> Option<Moment> {
-        self.silence_limit().map(|limit| self.heard_at + limit)
+        self.silence_limit().filter(|_| self.session.is_open).map(|limit| self.heard_at + limit)
+    }
+
+    fn closed(&self) -> String {
+        match self.session.until_us {
+            Some(until_us) => format!("closed until {}", hours::shown(until_us)),
+            None => format!("closed for more than {DAYS_AHEAD} days"),
+        }
     }
 
     fn silence_limit(&self) -> Option<Duration> {
@@ -241,6 +309,10 @@ fn printable(reason: &str) -> String {
     text
 }
 
+/// Instruments of a feed, unless its rule says otherwise.
+const INSTRUMENTS_MAX: usize = 200_000;
+/// The hours are asked at least so often: the time of day may be set.
+const ASK_HOURS_WITHIN: Duration = Duration::from_secs(30);
 /// Announced signs of life that may be missing. After that the feed is STALE: 3 s at intervals of 1 s.
 const MISSED_MAX: u32 = 3;
 /// Arrivals in a row that turn LIVE into DELAYED, and back.

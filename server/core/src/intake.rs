@@ -8,6 +8,7 @@
 //!   its message is refused; one that only a single message claims does not count as a version (`LogClock`).
 //! - **Names**: an update that names its own symbol must belong to the feed of its routing key. Control characters are in no text.
 //! - **Poison** never stops the rest: what is wrong with one update does not touch the others.
+//! - **Feeds** are told apart by their rules, which give each a number of instruments, a namespace, and what its prices may be.
 //! - Feeds do not decide `id`, `seq`, `merged`, `info.feed`, interval extremes, and the flag CONFLATED.
 
 use alloc::format;
@@ -24,8 +25,10 @@ use crate::scales::{Rescale, Scales};
 mod check;
 mod clock;
 mod decode;
+mod feeds;
 mod instrument;
 mod mapping;
+mod plausible;
 mod publishers;
 mod receipt;
 mod said;
@@ -34,11 +37,14 @@ mod tests;
 
 use clock::LogClock;
 use decode::Decoded;
+use feeds::{FeedIndex, Feeds};
 use instrument::Instrument;
+use plausible::Jump;
 use publishers::Publishers;
 use said::Said;
 
 pub use mapping::{Mapping, MappingError, MappingSpec, TimeUnit};
+pub use plausible::Plausible;
 pub use publishers::Hole;
 pub use receipt::{Cause, Poison, Receipt};
 
@@ -51,9 +57,7 @@ pub struct Message<'a> {
     pub routing_key: &'a str,
     /// AMQP content type, if any. None = JSON if the body starts with `{`, else protobuf.
     pub content_type: Option<&'a str>,
-    /// AMQP content encoding, if any. Only `identity` and none are known here: shells inflate before.
-    pub content_encoding: Option<&'a str>,
-    /// The body.
+    /// The body, as its publisher meant it: shells inflate what was compressed.
     pub body: &'a [u8],
 }
 
@@ -70,7 +74,7 @@ pub struct IntakeConfig {
     pub body_bytes_max: usize,
     /// Updates in a message (1,000). A message with more is poison.
     pub updates_max: usize,
-    /// Instruments (200,000). A new one beyond is poison.
+    /// Instruments of all feeds (1,000,000). A new one beyond is poison.
     pub instruments_max: usize,
     /// Feeds and what names them.
     pub rules: Vec<FeedRule>,
@@ -82,6 +86,7 @@ pub struct IntakeConfig {
 #[derive(Debug)]
 pub struct Intake {
     config: IntakeConfig,
+    feeds: Feeds,
     /// Where in `instruments` a symbol is.
     names: HashMap<Symbol, usize>,
     /// In the order of first appearance: id = index + 1. Bounded by `instruments_max`; ids are never given back.
@@ -110,7 +115,8 @@ enum Named {
 impl Intake {
     /// Knows no instrument yet.
     pub fn new(config: IntakeConfig) -> Self {
-        Self { config, names: HashMap::new(), instruments: Vec::new(), clock: LogClock::default(), publishers: Publishers::default() }
+        let (feeds, names, instruments) = (Feeds::new(&config.rules), HashMap::new(), Vec::new());
+        Self { config, feeds, names, instruments, clock: LogClock::default(), publishers: Publishers::default() }
     }
 
     /// Takes one message: appends what it says to `batch` (at least a `Position`), and returns the rest.
@@ -166,8 +172,8 @@ impl Intake {
         let Some(key) = message.routing_key.strip_prefix(self.config.routing_prefix.as_str()) else {
             return Err(Poison::about(Cause::OutsidePrefix, message.routing_key, "does not start with the prefix"));
         };
-        let feed = self.feed_of(&self.name(key)?);
-        receipt.feed = (!feed.is_empty()).then(|| feed.to_string());
+        let feed = &self.feeds.get(self.feed_of(&self.name(key)?)).name;
+        receipt.feed = (!feed.is_empty()).then(|| feed.clone());
         let decoded = decode::decode(&message, key, &self.config, &mut receipt.poison)?;
         let mut envelope = Envelope { seq: message.seq, key, publish_us: 0, unannounced: None };
         self.read_head(&decoded, &mut envelope, batch, receipt);
@@ -256,7 +262,8 @@ impl Intake {
         }
     }
 
-    /// Checks, scales, names and numbers one update. Changes nothing unless it is accepted. Returns when it happened.
+    /// Checks, scales, names and numbers one update. Changes nothing unless it is accepted, but what it takes to believe a jump of prices.
+    /// Returns when it happened.
     fn take_update(&mut self, envelope: &Envelope<'_>, said: Said<'_>, batch: &mut Batch) -> Result<u64, Poison> {
         let (name, key) = match said.symbol() {
             "" => (self.name(envelope.key)?, envelope.key),
@@ -275,12 +282,16 @@ impl Intake {
             self.clock.observe(version);
         }
         update.seq = envelope.seq;
+        let plausible = self.feeds.get(self.feed_of(&name)).plausible.as_ref();
         let index = match name {
             Named::Known(index) => {
-                self.instruments[index].admit(&update, version, &self.clock)?;
+                let instrument = &mut self.instruments[index];
+                instrument.admit(&update, version, &self.clock)?;
+                plausible.map_or(Ok(()), |plausible| instrument.admit_prices(&update, scales, plausible))?;
                 index
             }
             Named::New(symbol) => {
+                plausible.map_or(Ok(()), |plausible| plausible.check(&update, scales, None, &mut Jump::default()))?;
                 let index = self.add(symbol, scales, false)?;
                 batch.entries.push(Entry::Instrument(self.instruments[index].info.clone()));
                 index
@@ -340,11 +351,11 @@ impl Intake {
         Ok(name)
     }
 
-    /// Name of the feed that an instrument belongs to; empty if no rule names it.
-    fn feed_of(&self, name: &Named) -> &str {
+    /// The feed that an instrument belongs to.
+    fn feed_of(&self, name: &Named) -> FeedIndex {
         match name {
-            Named::Known(index) => &self.instruments[*index].info.feed,
-            Named::New(symbol) => self.config.rules.iter().find(|rule| rule.pattern.matches(symbol)).map_or("", |rule| &rule.feed),
+            Named::Known(index) => self.instruments[*index].feed,
+            Named::New(symbol) => self.feeds.of(symbol),
         }
     }
 
@@ -360,13 +371,15 @@ impl Intake {
         if index >= self.config.instruments_max.min(INSTRUMENTS_END) {
             return Err(Poison::about(Cause::TooManyInstruments, symbol.as_str(), format!("would be one more than {index}")));
         }
+        let feed = self.feeds.of(&symbol);
+        self.feeds.admit(feed, &symbol)?;
         let info = v1::InstrumentInfo {
             symbol: symbol.to_string(),
             id: index as u32 + 1,
-            feed: self.feed_of(&Named::New(symbol.clone())).to_string(),
+            feed: self.feeds.get(feed).name.clone(),
             ..Default::default()
         };
-        let mut instrument = Instrument::new(info, scales, announced);
+        let mut instrument = Instrument::new(info, feed, scales, announced);
         instrument.set_scales(scales);
         self.instruments.push(instrument);
         self.names.insert(symbol, index);

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tickwire_core::engine::RateRule;
-use tickwire_core::health::FeedRule;
-use tickwire_core::intake::{IntakeConfig, Mapping, MappingSpec, TimeUnit};
+use tickwire_core::health::{FeedRule, TradingHours};
+use tickwire_core::intake::{IntakeConfig, Mapping, MappingSpec, Plausible, TimeUnit};
 use tickwire_proto::Pattern;
+use tickwire_proto::decimal::Decimal;
 
 use super::check::Checker;
 use crate::ingest::{
@@ -129,16 +131,63 @@ fn rule(checker: &mut Checker<'_>, n: usize) -> Option<(FeedRule, RateRule)> {
     let mut span = |name: &str| Some(checker.millis(&field(name))).filter(|span| *span > Duration::ZERO);
     let (silence_max, age_max) = (span("silence_ms"), span("age_max_ms"));
     let conflate_ms_min = checker.number(&field("conflate_ms_min")) as u32;
+    let hours = hours(checker, &field);
+    let instruments_max = checker.number(&field("instruments_max")) as usize;
+    let namespace = checker.text(&field("namespace"));
+    if namespace.len() > FEED_BYTES_MAX || namespace.chars().any(char::is_control) {
+        checker.problem(&field("namespace"), format!("is not the beginning of a symbol of at most {FEED_BYTES_MAX} bytes"));
+    }
+    let plausible = plausible(checker, &field);
     match Pattern::parse(&checker.text(&field("pattern"))) {
         Ok(pattern) => {
             let rate = RateRule { pattern: pattern.clone(), conflate_ms_min };
-            Some((FeedRule { feed, pattern, silence_max, age_max }, rate))
+            Some((FeedRule { silence_max, age_max, hours, instruments_max, namespace, plausible, ..FeedRule::new(&feed, pattern) }, rate))
         }
         Err(error) => {
             checker.problem(&field("pattern"), error.to_string());
             None
         }
     }
+}
+
+/// The hours of a rule; `None` if it has none, or a problem.
+fn hours(checker: &mut Checker<'_>, field: &dyn Fn(&str) -> String) -> Option<TradingHours> {
+    let (sessions, holidays) = (checker.list(&field("hours")), checker.list(&field("holidays")));
+    let name = checker.text(&field("timezone"));
+    if sessions.is_empty() {
+        for key in ["holidays", "timezone"] {
+            if checker.is_written(&field(key)) {
+                checker.problem(&field(key), "says nothing without hours");
+            }
+        }
+        return None;
+    }
+    let zone = TimeZone::get(&name).unwrap_or_else(|_| {
+        checker.problem(&field("timezone"), format!("{name:?} is no time zone, such as America/New_York"));
+        TimeZone::UTC
+    });
+    let parse = |sessions: &[String], holidays: &[String]| TradingHours::parse(sessions, holidays, zone.clone());
+    if let Err(error) = parse(&sessions, &[]) {
+        checker.problem(&field("hours"), format!("has {error}"));
+    }
+    if let Err(error) = parse(&[], &holidays) {
+        checker.problem(&field("holidays"), format!("has {error}"));
+    }
+    parse(&sessions, &holidays).ok()
+}
+
+fn plausible(checker: &mut Checker<'_>, field: &dyn Fn(&str) -> String) -> Plausible {
+    let mut price = |name: &str| {
+        let text = checker.text_or_none(&field(name))?;
+        let price = Decimal::parse(&text).ok();
+        if price.is_none() {
+            checker.problem(&field(name), format!("{text:?} is no decimal, such as 0.01"));
+        }
+        price
+    };
+    let (price_min, price_max) = (price("price_min"), price("price_max"));
+    let jump_percent_max = Some(checker.number(&field("jump_percent_max")) as u32).filter(|percent| *percent > 0);
+    Plausible { price_min, price_max, jump_percent_max, refuses_crossed: !checker.flag(&field("crossed")) }
 }
 
 /// Bytes before the names at the broker, which may have 255 in all.

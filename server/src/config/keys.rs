@@ -306,6 +306,40 @@ pub const KEYS: &[Key] = &[
         "0",
         "Fastest rate that is granted for these symbols, milliseconds, beside `conflate.min_ms` and the token's. 0: every change.",
     ),
+    key(
+        "feed.rules[].hours",
+        Kind::List,
+        "",
+        "Sessions, such as `Mon-Fri 09:30-16:00`, in which silence and age mean something. Empty: always. The first rule of a feed decides, here and below.",
+    ),
+    key(
+        "feed.rules[].holidays",
+        Kind::List,
+        "",
+        "Days that are different: `2026-12-25` without a session, or `2026-11-27 09:30-13:00` with another one.",
+    ),
+    key("feed.rules[].timezone", Kind::Text, "UTC", "Time zone of both, such as `America/New_York`."),
+    key(
+        "feed.rules[].instruments_max",
+        Kind::Number(1, 1_000_000),
+        "200000",
+        "Instruments of the feed. An update of one more is set aside (`too_many_instruments`).",
+    ),
+    key(
+        "feed.rules[].namespace",
+        Kind::Text,
+        "",
+        "How symbols of the feed begin, such as `nyse.`; others are set aside (`outside_namespace`). Empty: as they like.",
+    ),
+    key("feed.rules[].price_min", Kind::Text, "", "Lowest price, a decimal. A lower one is set aside (`implausible`). Empty: none."),
+    key("feed.rules[].price_max", Kind::Text, "", "Highest price, a decimal. A higher one is set aside (`implausible`). Empty: none."),
+    key(
+        "feed.rules[].jump_percent_max",
+        Kind::Number(0, 1_000_000),
+        "0",
+        "How far a last price or trade may be from the last price before. A further one is set aside (`implausible`) until it is said three times in a row. 0: any.",
+    ),
+    key("feed.rules[].crossed", Kind::Flag, "true", "Whether a bid may be above its ask. Else such a quote is set aside (`implausible`)."),
 ];
 
 #[cfg(test)]

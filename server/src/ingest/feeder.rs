@@ -92,7 +92,10 @@ impl Feeder {
                 None => {}
             }
             self.say_how_far();
-            self.batch.entries.extend(self.monitor.poll(self.clock.now(), self.clock.unix_us()).into_iter().map(Entry::Feed));
+            for state in self.monitor.poll(self.clock.now(), self.clock.unix_us()) {
+                self.metrics.note_feed(&state);
+                self.batch.entries.push(Entry::Feed(state));
+            }
             if !self.batch.entries.is_empty() {
                 self.shards.apply(Arc::new(std::mem::take(&mut self.batch))).await;
             }
@@ -146,13 +149,7 @@ impl Feeder {
     fn take_message(&mut self, message: &LogMessage, source: &mut impl FeedSource) {
         let receipt = match inflate(message.content_encoding.as_deref(), &message.body, self.body_bytes_max) {
             Ok(body) => self.intake.take(
-                Message {
-                    seq: message.seq,
-                    routing_key: &message.routing_key,
-                    content_type: message.content_type.as_deref(),
-                    content_encoding: None,
-                    body: &body,
-                },
+                Message { seq: message.seq, routing_key: &message.routing_key, content_type: message.content_type.as_deref(), body: &body },
                 &mut self.batch,
             ),
             Err(poison) => self.intake.pass(message.seq, poison, &mut self.batch),

@@ -2,9 +2,11 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tickwire_core::engine::EngineStats;
 use tickwire_core::intake::Cause;
+use tickwire_proto::v1::{FeedHealth, FeedState};
 
 /// All counters of this process.
 #[derive(Debug, Default)]
@@ -17,6 +19,10 @@ pub struct Metrics {
     pub feed_unmapped: Counter,
     /// Messages or single updates refused, by cause.
     pub feed_poison: Family<CauseLabel, Counter>,
+    /// Which health each feed has: 1 for that one, 0 for the others.
+    pub feed_health: Family<HealthLabel, Gauge>,
+    /// Changes of health, by feed and new health.
+    pub feed_health_changes: Family<HealthLabel, Counter>,
     /// Holes in the numbers of publishers, by feed of the message after the hole.
     pub feed_publisher_holes: Family<FeedLabel, Counter>,
     /// Connections to the broker that failed or ended.
@@ -38,6 +44,9 @@ pub struct Metrics {
 /// Labels of [`Metrics::feed_publisher_holes`]: a feed's name, empty for symbols of no feed.
 pub type FeedLabel = [(&'static str, String); 1];
 
+/// Labels of [`Metrics::feed_health`]: a feed's name, and a health in lower case.
+pub type HealthLabel = [(&'static str, String); 2];
+
 /// Labels of [`Metrics::feed_poison`]: a cause's name.
 pub type CauseLabel = [(&'static str, &'static str); 1];
 
@@ -45,6 +54,17 @@ impl Metrics {
     /// The counter of one cause of poison.
     pub fn poison(&self, cause: Cause) -> impl std::ops::Deref<Target = Counter> + '_ {
         self.feed_poison.get_or_create(&[("cause", cause.name())])
+    }
+
+    /// Notes the health of a feed, as its clients are told.
+    pub fn note_feed(&self, state: &FeedState) {
+        let label = |health: FeedHealth| [("feed", state.feed.clone()), ("health", health.as_str_name().to_lowercase())];
+        for health in [FeedHealth::Live, FeedHealth::Delayed, FeedHealth::Recovering, FeedHealth::Stale, FeedHealth::Down] {
+            let gauge = self.feed_health.get_or_create(&label(health));
+            if gauge.set(i64::from(health == state.health())) == 0 && health == state.health() {
+                self.feed_health_changes.get_or_create(&label(health)).inc();
+            }
+        }
     }
 
     /// The counter of holes in the numbers of one feed's publishers.
@@ -73,6 +93,8 @@ impl Metrics {
         registry.register("feed_updates", "Updates accepted from them", self.feed_updates.clone());
         registry.register("feed_unmapped", "Messages from which no mapping took anything", self.feed_unmapped.clone());
         registry.register("feed_poison", "Messages or single updates refused", self.feed_poison.clone());
+        registry.register("feed_health", "Which health each feed has: 1 for that one", self.feed_health.clone());
+        registry.register("feed_health_changes", "Changes of health, by the new one", self.feed_health_changes.clone());
         registry.register("feed_publisher_holes", "Holes in the numbers of publishers", self.feed_publisher_holes.clone());
         registry.register("broker_failures", "Connections to the broker that failed or ended", self.broker_failures.clone());
         registry.register("log_resets", "Times that the log was found to be another one", self.log_resets.clone());

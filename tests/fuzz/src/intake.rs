@@ -27,7 +27,7 @@ pub(crate) fn run(bytes: &[u8]) {
         // The last message has no length of its own, so that a whole body can be a seed.
         let body = if tape.flag() { tape.rest() } else { tape.piece() };
         let mut batch = Batch::default();
-        let receipt = intake.take(Message { seq, routing_key, content_type, content_encoding: None, body }, &mut batch);
+        let receipt = intake.take(Message { seq, routing_key, content_type, body }, &mut batch);
         let updates = batch.entries.iter().filter(|entry| matches!(entry, Entry::Update(_))).count();
         assert!(receipt.accepted as usize <= updates, "what was accepted is in the batch");
         assert_eq!(batch.entries.last(), Some(&Entry::Position(seq)), "the position moves on, whatever the message says");
@@ -83,10 +83,8 @@ impl Book {
 
 pub(crate) fn config() -> IntakeConfig {
     let rule = |feed: &str, pattern: &str| FeedRule {
-        feed: feed.into(),
-        pattern: Pattern::parse(pattern).expect("a pattern"),
         silence_max: Some(Duration::from_secs(3)),
-        age_max: None,
+        ..FeedRule::new(feed, Pattern::parse(pattern).expect("a pattern"))
     };
     IntakeConfig {
         routing_prefix: String::new(),

@@ -112,10 +112,49 @@ fn since_is_when_the_health_began_and_reasons_are_cut() {
     assert_eq!(monitor.states()[0].last_seq, 42);
 }
 
+#[test]
+fn outside_of_its_hours_a_feed_may_be_silent_and_late() {
+    // Moment 0 is 1970-01-01T00:00:00Z, a Thursday, here: a market of two minutes.
+    let hours = TradingHours::parse(&["Thu 00:01-00:03".into()], &[], jiff::tz::TimeZone::UTC).unwrap();
+    let rule = FeedRule { hours: Some(hours), ..rules(Some(3_000), Some(1_000)).remove(0) };
+    play(
+        alloc::vec![rule],
+        "0 recovering; 100 caught up; 10000 heard 9000; 10001 heard 9000; 10002 heard 9000; 62000 alive; 70000 heard 5; 179000 heard 5; 400000 end",
+        expect![[r#"
+            0 RECOVERING (catching up with the log)
+            100 LIVE (closed until 1970-01-01T00:01:00Z)
+            60000 LIVE
+            65000 STALE (nothing heard for 3s)
+            70000 LIVE
+            73000 STALE (nothing heard for 3s)
+            179000 LIVE
+            180000 LIVE (closed until 1970-01-08T00:01:00Z)"#]],
+    );
+}
+
+#[test]
+fn a_log_that_is_lost_is_down_whatever_the_hours() {
+    let hours = TradingHours::parse(&["Thu 00:01-00:03".into()], &[], jiff::tz::TimeZone::UTC).unwrap();
+    let rule = FeedRule { hours: Some(hours), ..rules(None, None).remove(0) };
+    play(
+        alloc::vec![rule],
+        "0 caught up; 10 down refused; 61000 end; 62000 caught up",
+        expect![[r#"
+            0 LIVE (closed until 1970-01-01T00:01:00Z)
+            10 DOWN (refused)
+            62000 LIVE"#]],
+    );
+}
+
 /// Plays `story` (`<ms> <what>; …`) on one feed, waking up only when told to, and compares what was told.
 #[track_caller]
 fn check(silence_ms: Option<u64>, age_ms: Option<u64>, story: &str, told: Expect) {
-    let mut monitor = Monitor::new(rules(silence_ms, age_ms), Moment::ZERO, 0);
+    play(rules(silence_ms, age_ms), story, told);
+}
+
+#[track_caller]
+fn play(rules: Vec<FeedRule>, story: &str, told: Expect) {
+    let mut monitor = Monitor::new(rules, Moment::ZERO, 0);
     let mut lines = Vec::new();
     for line in story.split(';') {
         let mut words = line.split_whitespace();
@@ -149,7 +188,7 @@ fn tell(monitor: &mut Monitor, now: Moment, lines: &mut Vec<String>) {
 
 fn rules(silence_ms: Option<u64>, age_ms: Option<u64>) -> Vec<FeedRule> {
     let [silence_max, age_max] = [silence_ms, age_ms].map(|ms| ms.map(Duration::from_millis));
-    alloc::vec![FeedRule { feed: "stock".into(), pattern: Pattern::parse("stock.#").unwrap(), silence_max, age_max }]
+    alloc::vec![FeedRule { silence_max, age_max, ..FeedRule::new("stock", Pattern::parse("stock.#").unwrap()) }]
 }
 
 proptest::proptest! {

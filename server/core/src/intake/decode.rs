@@ -30,7 +30,6 @@ pub(super) fn decode(message: &Message<'_>, key: &str, config: &IntakeConfig, po
     if message.body.is_empty() {
         return Err(Poison::new(Cause::Empty, "no body"));
     }
-    check_encoding(message.content_encoding)?;
     // Whoever publishes what is mapped may call it `text/plain` or nothing at all; only our own protobuf is known by its name.
     if !is_protobuf(message.content_type)
         && let Some(mapped) = mapping::map(&config.mappings, key, message.body, config.updates_max)
@@ -95,14 +94,6 @@ fn is_protobuf(content_type: Option<&str>) -> bool {
 /// A content type without its parameters.
 fn essence(content_type: &str) -> &str {
     content_type.split(';').next().unwrap_or_default().trim()
-}
-
-fn check_encoding(content_encoding: Option<&str>) -> Result<(), Poison> {
-    match content_encoding {
-        None | Some("") => Ok(()),
-        Some(name) if name.trim().eq_ignore_ascii_case("identity") => Ok(()),
-        Some(name) => Err(Poison::about(Cause::ContentEncoding, name, "is not known")),
-    }
 }
 
 fn protobuf(body: &[u8], config: &IntakeConfig) -> Result<Decoded, Poison> {

@@ -8,6 +8,8 @@ use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 
 use super::check;
 use super::clock::LogClock;
+use super::feeds::FeedIndex;
+use super::plausible::{Jump, Plausible};
 use super::{Cause, Poison};
 use crate::scales::{Rescale, Scales};
 
@@ -16,6 +18,8 @@ use crate::scales::{Rescale, Scales};
 pub(super) struct Instrument {
     /// As it was told to everyone; `id` is set.
     pub(super) info: v1::InstrumentInfo,
+    /// Whose it is.
+    pub(super) feed: FeedIndex,
     pub(super) scales: Scales,
     /// Whether the feed announced the scales. If not, they grow with its values.
     pub(super) announced: bool,
@@ -23,17 +27,20 @@ pub(super) struct Instrument {
     image: Image,
     /// Newest `ts_event_us` of each kind of body, 0 = none.
     versions: [u64; KINDS],
+    /// A price that was too far from the last one to be believed at once.
+    jump: Jump,
 }
 
 impl Instrument {
-    pub(super) fn new(info: v1::InstrumentInfo, scales: Scales, announced: bool) -> Self {
-        Self { info, scales, announced, image: Image::default(), versions: [0; KINDS] }
+    pub(super) fn new(info: v1::InstrumentInfo, feed: FeedIndex, scales: Scales, announced: bool) -> Self {
+        Self { info, feed, scales, announced, image: Image::default(), versions: [0; KINDS], jump: Jump::default() }
     }
 
     /// Forgets everything that was said; the name stays.
     pub(super) fn forget(&mut self) {
         self.image = Image::default();
         self.versions = [0; KINDS];
+        self.jump = Jump::default();
     }
 
     /// Whether `update` may change this instrument now. `version` is the time that the feed gave it, 0 = none.
@@ -43,6 +50,18 @@ impl Instrument {
             self.admit_version(version, body, clock)?;
         }
         self.admit_size(body, update.flags & UpdateFlag::Image as u32 != 0)
+    }
+
+    /// Whether its prices can be true. Notes a jump, so that one that is said again is believed. `scales` are those of the update.
+    pub(super) fn admit_prices(&mut self, update: &v1::Update, scales: Scales, plausible: &Plausible) -> Result<(), Poison> {
+        if scales == self.scales {
+            return plausible.check(update, scales, self.image.quote.as_ref(), &mut self.jump);
+        }
+        // The update brings more decimal places: what is known is compared at them. What does not fit will be refused with its reason.
+        let mut known = Image { quote: self.image.quote, ..Image::default() };
+        Rescale::new(self.scales, scales).image(&mut known);
+        self.jump = Jump::default();
+        plausible.check(update, scales, known.quote.as_ref(), &mut self.jump)
     }
 
     /// Takes an admitted update.
@@ -71,6 +90,7 @@ impl Instrument {
             return Err(Poison::new(Cause::ScaleOutOfRange, detail));
         }
         self.info.tick_size = rescale.tick_size(self.info.tick_size);
+        self.jump = Jump::default();
         // The empty bar takes back all bars, so that none stays behind that could not be kept.
         let lost_bars = (image.bars.len() < self.image.bars.len()).then(|| Body::Bar(v1::Bar::default()));
         self.image = image;

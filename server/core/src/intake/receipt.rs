@@ -76,6 +76,8 @@ pub enum Cause {
     BadValue,
     ScaleOutOfRange,
     OldVersion,
+    OutsideNamespace,
+    Implausible,
 }
 
 impl fmt::Display for Cause {
@@ -100,6 +102,8 @@ impl Cause {
             Self::BadValue => "bad_value",
             Self::ScaleOutOfRange => "scale_out_of_range",
             Self::OldVersion => "old_version",
+            Self::OutsideNamespace => "outside_namespace",
+            Self::Implausible => "implausible",
         }
     }
 }

@@ -11,6 +11,7 @@ use tickwire_proto::v1::{UpdateFlag, update::Body};
 
 use super::*;
 
+mod feeds;
 mod hostile;
 mod mapped;
 mod model;
@@ -185,7 +186,7 @@ fn a_prefix_is_removed_and_messages_without_it_are_refused() {
     let mut intake = Intake::new(IntakeConfig { routing_prefix: "prod.".into(), ..config() });
     let mut batch = Batch::default();
     let body = br#"{"quote":{"bid":1}}"#;
-    let message = |routing_key| Message { seq: 1, routing_key, content_type: None, content_encoding: None, body };
+    let message = |routing_key| Message { seq: 1, routing_key, content_type: None, body };
     assert_eq!(intake.take(message("prod.stock.A"), &mut batch).accepted, 1);
     assert_eq!(intake.take(message("stock.A"), &mut batch).poison[0].cause, Cause::OutsidePrefix);
     assert!(matches!(&batch.entries[0], Entry::Instrument(info) if info.symbol == "stock.A"));
@@ -281,7 +282,7 @@ impl Story {
     fn take(&mut self, routing_key: &str, content_type: Option<&str>, body: &[u8]) -> Receipt {
         self.seq += 1;
         let mut batch = Batch::default();
-        let receipt = self.intake.take(Message { seq: self.seq, routing_key, content_type, content_encoding: None, body }, &mut batch);
+        let receipt = self.intake.take(Message { seq: self.seq, routing_key, content_type, body }, &mut batch);
         assert_eq!(batch.entries.last(), Some(&Entry::Position(self.seq)), "every message moves the position");
         self.batch.entries.append(&mut batch.entries);
         self.tell();
@@ -366,7 +367,7 @@ fn show(update: &v1::Update) -> String {
 
 fn take_json(symbol: &str, body: &str) -> (Receipt, Batch) {
     let mut batch = Batch::default();
-    let message = Message { seq: 1, routing_key: symbol, content_type: None, content_encoding: None, body: body.as_bytes() };
+    let message = Message { seq: 1, routing_key: symbol, content_type: None, body: body.as_bytes() };
     (Intake::new(config()).take(message, &mut batch), batch)
 }
 
@@ -379,12 +380,7 @@ fn quote(symbol: &str, bid: i64) -> v1::Update {
 }
 
 fn config() -> IntakeConfig {
-    let rule = |feed: &str| FeedRule {
-        feed: feed.into(),
-        pattern: Pattern::parse(&format!("{feed}.#")).unwrap(),
-        silence_max: None,
-        age_max: None,
-    };
+    let rule = |feed: &str| FeedRule::new(feed, Pattern::parse(&format!("{feed}.#")).unwrap());
     IntakeConfig {
         routing_prefix: String::new(),
         price_scale: Scale::new(4).unwrap(),

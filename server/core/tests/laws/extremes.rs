@@ -71,7 +71,7 @@ fn config() -> EngineConfig {
 
 /// A message of the feed at position `seq`.
 fn take(intake: &mut Intake, seq: u64, body: &str, batch: &mut Batch) {
-    let message = Message { seq, routing_key: "a", content_type: None, content_encoding: None, body: body.as_bytes() };
+    let message = Message { seq, routing_key: "a", content_type: None, body: body.as_bytes() };
     assert_eq!(intake.take(message, batch).poison, [], "{body}");
 }
 

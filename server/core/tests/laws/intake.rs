@@ -53,7 +53,7 @@ fn taken(scales: [Scale; 2], encoding: Encoding, messages: &[Vec<v1::Update>]) -
     bodies.extend(messages.iter().map(|updates| (encoding, body(scales, encoding, updates))));
     for (seq, (encoding, body)) in (1..).zip(&bodies) {
         let content_type = Some(if *encoding == Encoding::Json { "application/json" } else { "application/x-protobuf" });
-        let receipt = intake.take(Message { seq, routing_key: "a", content_type, content_encoding: None, body }, &mut batch);
+        let receipt = intake.take(Message { seq, routing_key: "a", content_type, body }, &mut batch);
         assert_eq!(receipt.poison, [], "{}", String::from_utf8_lossy(body));
     }
     let mut image = Image::default();

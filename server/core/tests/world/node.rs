@@ -33,7 +33,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(n: usize, now: Moment, skew_us: i64, small: bool) -> Self {
         let name = format!("n{n}-{}", now.as_micros());
-        let rule = FeedRule { feed: "all".into(), pattern: pattern("#"), silence_max: Some(SILENCE_MAX), age_max: None };
+        let rule = FeedRule { silence_max: Some(SILENCE_MAX), ..FeedRule::new("all", pattern("#")) };
         let intake = IntakeConfig {
             routing_prefix: String::new(),
             price_scale: Scale::new(2).expect("a scale"),
@@ -122,13 +122,7 @@ impl Node {
         let mut batch = Batch::default();
         for message in market.log[self.applied..].iter().take(most) {
             let receipt = self.intake.take(
-                Message {
-                    seq: message.seq,
-                    routing_key: &message.key,
-                    content_type: Some("application/x-protobuf"),
-                    content_encoding: None,
-                    body: &message.body,
-                },
+                Message { seq: message.seq, routing_key: &message.key, content_type: Some("application/x-protobuf"), body: &message.body },
                 &mut batch,
             );
             assert!(receipt.poison.is_empty(), "the market publishes what is valid: {:?}", receipt.poison);

@@ -47,7 +47,7 @@ fn bad_content_is_refused_by_cause() {
         (r#"{"alive":{"interval_ms":4000000000}}"#, Cause::BadValue),
     ];
     for (body, cause) in table {
-        let (receipt, batch) = take(Some("application/json"), None, body.as_bytes());
+        let (receipt, batch) = take(Some("application/json"), body.as_bytes());
         assert_eq!(receipt.poison.iter().map(|poison| poison.cause).collect::<Vec<_>>(), [*cause], "{body}: {:?}", receipt.poison);
         assert_eq!(batch.entries, [Entry::Position(1)], "{body} left something behind");
     }
@@ -58,34 +58,32 @@ fn a_body_that_says_nothing_in_protobuf_is_refused() {
     let bodies = [Body::Quote(v1::Quote::default()), Body::Trade(v1::Trade::default()), Body::Status(v1::Status::default())];
     for body in bodies {
         let update = v1::Update { body: Some(body), ..Default::default() };
-        let (receipt, _) = take(Some("application/x-protobuf"), None, &message([update]).encode_to_vec());
+        let (receipt, _) = take(Some("application/x-protobuf"), &message([update]).encode_to_vec());
         assert_eq!(receipt.poison[0].cause, Cause::Empty);
     }
-    let (receipt, _) = take(Some("application/x-protobuf"), None, &message([v1::Update::default()]).encode_to_vec());
+    let (receipt, _) = take(Some("application/x-protobuf"), &message([v1::Update::default()]).encode_to_vec());
     assert_eq!(receipt.poison[0].cause, Cause::Empty);
 }
 
 #[test]
-fn content_types_and_encodings_are_a_table() {
+fn content_types_are_a_table() {
     let json: &[u8] = br#" {"quote":{"bid":1}}"#;
     let protobuf = &message([quote("", 1)]).encode_to_vec()[..];
     let table = [
-        (None, None, json, None),
-        (None, None, protobuf, None),
-        (None, Some("identity"), json, None),
-        (Some("application/json; charset=utf-8"), None, json, None),
-        (Some("Application/JSON"), None, json, None),
-        (Some("application/x-protobuf"), None, protobuf, None),
-        (Some("application/protobuf"), None, protobuf, None),
-        (Some("text/plain"), None, json, Some(Cause::ContentType)),
-        (Some(""), None, json, Some(Cause::ContentType)),
-        (Some("application/json"), Some("gzip"), json, Some(Cause::ContentEncoding)),
-        (Some("application/x-protobuf"), None, json, Some(Cause::Undecodable)),
-        (Some("application/json"), None, protobuf, Some(Cause::Undecodable)),
+        (None, json, None),
+        (None, protobuf, None),
+        (Some("application/json; charset=utf-8"), json, None),
+        (Some("Application/JSON"), json, None),
+        (Some("application/x-protobuf"), protobuf, None),
+        (Some("application/protobuf"), protobuf, None),
+        (Some("text/plain"), json, Some(Cause::ContentType)),
+        (Some(""), json, Some(Cause::ContentType)),
+        (Some("application/x-protobuf"), json, Some(Cause::Undecodable)),
+        (Some("application/json"), protobuf, Some(Cause::Undecodable)),
     ];
-    for (content_type, content_encoding, body, cause) in table {
-        let (receipt, _) = take(content_type, content_encoding, body);
-        assert_eq!(receipt.poison.first().map(|poison| poison.cause), cause, "{content_type:?} {content_encoding:?}");
+    for (content_type, body, cause) in table {
+        let (receipt, _) = take(content_type, body);
+        assert_eq!(receipt.poison.first().map(|poison| poison.cause), cause, "{content_type:?}");
         assert_eq!(receipt.accepted, u32::from(cause.is_none()));
     }
 }
@@ -110,7 +108,7 @@ fn limits_hold() {
 fn small_bodies_that_would_be_large_in_memory_are_not_decoded() {
     // Two bytes each: an empty update, and an empty outcome.
     let updates = [0x0a, 0x00].repeat(400_000);
-    assert_eq!(take(None, None, &updates).0.poison[0].cause, Cause::TooManyUpdates);
+    assert_eq!(take(None, &updates).0.poison[0].cause, Cause::TooManyUpdates);
     let odds = [0x0a, 0x00].repeat(30_000);
     let wrap = |tag: u8, inner: &[u8]| {
         let mut out = Vec::from([tag]);
@@ -119,7 +117,7 @@ fn small_bodies_that_would_be_large_in_memory_are_not_decoded() {
         out
     };
     let body = wrap(0x0a, &wrap(0x7a, &odds));
-    assert_eq!(take(None, None, &body).0.poison[0].cause, Cause::TooLarge);
+    assert_eq!(take(None, &body).0.poison[0].cause, Cause::TooLarge);
 }
 
 #[test]
@@ -140,31 +138,31 @@ fn state_that_grows_in_small_steps_is_bounded() {
 
 #[test]
 fn details_are_short_and_printable() {
-    let (receipt, _) = take(Some(&"\u{1b}[31m".repeat(5_000)), None, b"{}");
+    let (receipt, _) = take(Some(&"\u{1b}[31m".repeat(5_000)), b"{}");
     let detail = &receipt.poison[0].detail;
     assert!(detail.len() < 600 && !detail.chars().any(char::is_control), "{detail}");
 }
 
 #[test]
 fn deep_nesting_is_no_way_in() {
-    let receipt = take(Some("application/json"), None, "[".repeat(200_000).as_bytes()).0;
+    let receipt = take(Some("application/json"), "[".repeat(200_000).as_bytes()).0;
     assert_eq!(receipt.poison[0].cause, Cause::Undecodable);
     let body = format!(r#"{{"quote":{}{}}}"#, r#"{"x":"#.repeat(10_000), "1");
-    assert_eq!(take(Some("application/json"), None, body.as_bytes()).0.poison[0].cause, Cause::Undecodable);
+    assert_eq!(take(Some("application/json"), body.as_bytes()).0.poison[0].cause, Cause::Undecodable);
 }
 
 proptest! {
     #[test]
     fn random_bytes_never_panic_and_always_move_the_position(body in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..3_usize) {
         let content_type = [None, Some("application/json"), Some("application/x-protobuf")][kind];
-        let (receipt, batch) = take(content_type, None, &body);
+        let (receipt, batch) = take(content_type, &body);
         prop_assert_eq!(batch.entries.last(), Some(&Entry::Position(1)));
         prop_assert!(receipt.accepted > 0 || !receipt.poison.is_empty() || receipt.alive.is_some() || batch.entries.len() > 1);
     }
 
     #[test]
     fn random_json_never_panics_and_what_is_refused_leaves_nothing(body in json_message()) {
-        let (receipt, batch) = take(Some("application/json"), None, body.as_bytes());
+        let (receipt, batch) = take(Some("application/json"), body.as_bytes());
         let updates = batch.entries.iter().filter(|entry| matches!(entry, Entry::Update(_))).count();
         prop_assert!(updates >= receipt.accepted as usize);
         prop_assert!(receipt.accepted > 0 || batch.entries.len() == 1, "{body}");
@@ -178,7 +176,7 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = to;
         bytes.truncate(bytes.len() - cut % bytes.len());
-        let _ = take(None, None, &bytes);
+        let _ = take(None, &bytes);
     }
 
     #[test]
@@ -187,7 +185,7 @@ proptest! {
             r#"{"status":{"phase":"NOWHERE"}}"#][bad];
         let good = |count: usize| core::iter::repeat_n(r#"{"quote":{"bid":1}}"#, count);
         let updates: Vec<&str> = good(before).chain([poison]).chain(good(after)).collect();
-        let (receipt, _) = take(Some("application/json"), None, format!(r#"{{"updates":[{}]}}"#, updates.join(",")).as_bytes());
+        let (receipt, _) = take(Some("application/json"), format!(r#"{{"updates":[{}]}}"#, updates.join(",")).as_bytes());
         prop_assert_eq!((receipt.accepted as usize, receipt.poison.len()), (before + after, 1), "{:?}", receipt.poison);
     }
 
@@ -223,8 +221,8 @@ fn json_message() -> impl Strategy<Value = String> {
     ]
 }
 
-fn take(content_type: Option<&str>, content_encoding: Option<&str>, body: &[u8]) -> (Receipt, Batch) {
+fn take(content_type: Option<&str>, body: &[u8]) -> (Receipt, Batch) {
     let mut batch = Batch::default();
-    let message = Message { seq: 1, routing_key: "stock.A", content_type, content_encoding, body };
+    let message = Message { seq: 1, routing_key: "stock.A", content_type, body };
     (Intake::new(config()).take(message, &mut batch), batch)
 }

@@ -33,7 +33,7 @@ proptest! {
         for (seq, say) in (1..).zip(&said) {
             let mut batch = Batch::default();
             let (body, taken) = model.play(say);
-            let message = Message { seq, routing_key: "stock.A", content_type: None, content_encoding: None, body: body.as_bytes() };
+            let message = Message { seq, routing_key: "stock.A", content_type: None, body: body.as_bytes() };
             let receipt = intake.take(message, &mut batch);
             prop_assert_eq!(receipt.poison.is_empty(), taken, "{}: {:?}", body, receipt.poison);
             for entry in batch.entries {
