@@ -23,11 +23,13 @@ use tokio_util::sync::CancellationToken;
 use self::amqp::Amqp;
 pub(crate) use self::amqp::BrokerTlsError;
 pub use self::amqp::{
-    AmqpConfig, BrokerTls, BrokerUrl, BrokerUrlError, Brokers, DeadError, DeadLetters, LETTERS_MAX, Letter, Mode, Topology,
+    AmqpConfig, BrokerTls, BrokerUrl, BrokerUrlError, Brokers, DeadError, DeadLetters, LETTERS_MAX, Letter, LogError, LogNews, Mode,
+    RecordFrom, Topology, follow_log,
 };
 pub use self::catch_up::Progress;
 use self::clock::Clock;
 use self::feeder::Feeder;
+pub(crate) use self::inflate::inflate;
 use self::simulated::Simulated;
 use crate::shard::Shards;
 use crate::telemetry::Metrics;

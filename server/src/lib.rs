@@ -10,6 +10,7 @@ mod files;
 mod grpc;
 mod http;
 pub mod ingest;
+pub mod recording;
 mod server;
 pub mod shard;
 pub mod telemetry;

@@ -14,6 +14,7 @@ mod poison;
 mod publish;
 mod publisher;
 mod queue_mode;
+mod recording;
 mod restart;
 mod silence;
 mod values;

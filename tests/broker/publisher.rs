@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, ConnectionProperties, Consumer, ExchangeKind};
 use prost::Message;
 use tickwire::publish::{Publisher, PublisherState};
@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 async fn loses_nothing_and_ends_with_the_newest_when_the_broker_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut broker = Broker::start(folder.path()).unwrap();
-    declare_log(&broker).await;
+    declare_log(&broker, "").await;
 
     let publisher = Publisher::builder(&broker.url()).name("test").alive("stock.alive", Duration::from_millis(500)).start().unwrap();
     let feed = tokio::spawn({
@@ -77,7 +77,7 @@ async fn waits_for_a_broker_and_for_a_log() {
     publisher.update("stock.S1", quote(1)).await.unwrap();
     broker.restart().unwrap();
     assert!(timeout(Duration::from_secs(2), publisher.flush()).await.is_err(), "there is no exchange and no log yet");
-    declare_log(&broker).await;
+    declare_log(&broker, "").await;
     timeout(WITHIN, publisher.flush()).await.expect("the log takes it").unwrap();
     assert_eq!(read_log(&broker, 1).await.len(), 1);
 }
@@ -101,7 +101,7 @@ async fn a_message_that_no_queue_took_is_not_stored_although_it_is_confirmed() {
     // An Ack with the message in it, again and again.
     assert!(stats.returned >= 3 && stats.confirmed == 0, "{stats:?}");
     assert!(timeout(Duration::from_millis(200), publisher.flush()).await.is_err());
-    declare_log(&broker).await;
+    declare_log(&broker, "").await;
     timeout(WITHIN, publisher.flush()).await.expect("the log takes it").unwrap();
     assert_eq!((publisher.stats().confirmed, read_log(&broker, 1).await.len()), (1, 1));
 }
@@ -111,18 +111,20 @@ fn quote(version: i64) -> Update {
     Update { ts_event_us: version as u64, body: Some(Body::Quote(quote)), ..Default::default() }
 }
 
-/// What the server would declare.
-pub(crate) async fn declare_log(broker: &Broker) {
+/// What the server would declare for a log, with this prefix of its names.
+pub(crate) async fn declare_log(broker: &Broker, prefix: &str) {
+    let name = |name: &str| ShortString::try_new(format!("{prefix}{name}")).unwrap();
+    let (feed, log) = (name("tickwire.feed"), name("tickwire.feed.log"));
     let connection = Connection::connect(&broker.url(), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-    channel.exchange_declare("tickwire.feed".into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
+    channel.exchange_declare(feed.clone(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare("tickwire.feed.log".into(), durable, arguments).await.unwrap();
+    channel.queue_declare(log.clone(), durable, arguments).await.unwrap();
     let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-    channel.queue_bind("tickwire.feed.log".into(), "tickwire.feed".into(), "#".into(), options, arguments).await.unwrap();
+    channel.queue_bind(log.clone(), feed.clone(), "#".into(), options, arguments).await.unwrap();
 }
 
 /// Everything in the log, read until the message with number `last` has come.

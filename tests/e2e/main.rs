@@ -7,6 +7,7 @@ mod examples;
 mod grpc;
 mod leaving;
 mod peer;
+mod recordings;
 mod refusals;
 mod sdk;
 mod sessions;

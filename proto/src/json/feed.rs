@@ -83,6 +83,11 @@ impl FeedJsonUpdate<'_> {
         self.value.get("symbol")?.as_str().filter(|symbol| !symbol.is_empty())
     }
 
+    /// When it happened, if it says so.
+    pub fn time_us(&self) -> Option<u64> {
+        self.value.get("ts_event_us").and_then(|value| read::integer(value).ok())
+    }
+
     /// What its values need.
     ///
     /// # Errors

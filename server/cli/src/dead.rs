@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
-use tickwire_server::ingest::{BrokerTls, BrokerUrl, Brokers, DeadLetters, LETTERS_MAX, Letter};
+use tickwire_server::ingest::{DeadLetters, LETTERS_MAX, Letter};
 
-use crate::runtime::block_on;
+use crate::runtime::{block_on, brokers};
 
 /// Flags of `tickwire dead`.
 #[derive(clap::Args)]
@@ -102,8 +102,7 @@ impl Dead {
 
 impl At {
     async fn open(&self) -> Result<DeadLetters> {
-        let urls: Result<_, _> = self.amqp.split(',').map(|url| BrokerUrl::parse(url.trim())).collect();
-        let brokers = Brokers::new(urls.context("--amqp")?, BrokerTls::default()).context("--amqp")?;
+        let brokers = brokers(&self.amqp)?;
         let shown = brokers.to_string();
         DeadLetters::open(brokers, &self.names_prefix).await.with_context(|| format!("cannot read the refused messages at {shown}"))
     }

@@ -6,11 +6,14 @@ mod demo;
 mod pace;
 mod progress;
 mod publish;
+mod record;
+mod replay;
 mod runtime;
 mod serve;
 mod settings;
 mod simulate;
 mod watch;
+mod when;
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +34,10 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Publish lines of CSV or JSON to RabbitMQ.
     Publish(publish::Publish),
+    /// Record the log, or a market without a broker, into a file.
+    Record(record::Record),
+    /// Publish a recording as it was, or see how fast an engine takes it.
+    Replay(replay::Replay),
     /// Show live values in this terminal.
     Watch(watch::Watch),
     /// Load a server with clients, and print what it delivers and what that costs.
@@ -47,6 +54,8 @@ fn main() -> std::process::ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Publish(publish) => publish.run(),
+        Command::Record(record) => record.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Watch(watch) => watch.run(),
         Command::Bench(bench) => bench.run(),
         Command::Dead(dead) => dead.run(),

@@ -1,0 +1,264 @@
+//! `tickwire replay`: a recording to RabbitMQ as it was, or into an engine to see how fast that takes it.
+
+use std::io::{self, BufWriter, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tickwire::publish::{Header, Publisher, RawMessage};
+use tickwire_server::ingest::default_intake;
+use tickwire_server::recording::{Book, Messages, Reader, Recorded, RecordedHeader, header_value::Value};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep_until;
+
+use crate::pace::{Pace, Speed, parse_speed};
+use crate::progress::Progress;
+use crate::runtime::block_on;
+use crate::settings::print;
+use crate::when::When;
+
+/// Flags of `tickwire replay`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Replay {
+    /// File that `tickwire record` made
+    file: PathBuf,
+    /// The broker to publish to
+    #[arg(long, value_name = "URL", default_value = "amqp://127.0.0.1:5672/%2f", env = "TICKWIRE_AMQP", hide_env_values = true)]
+    amqp: String,
+    /// The exchange to publish to
+    #[arg(long, default_value = "tickwire.feed")]
+    exchange: String,
+    /// Apply the messages to an engine in this process instead, and print how many updates that is a second
+    #[arg(long)]
+    into_engine: bool,
+    /// Print the messages, a JSON object on each line with bodies in hexadecimal, instead of publishing them
+    #[arg(long, conflicts_with = "into_engine")]
+    list: bool,
+    /// How fast: 1x as it was, 10x, 0.5x, or max [default: 1x, into an engine max]
+    #[arg(long, value_name = "FACTOR", value_parser = parse_speed)]
+    speed: Option<Speed>,
+    /// Begin at this time: 2026-11-24T14:30:00Z, or +30m after the first message
+    #[arg(long, value_name = "TIME")]
+    from: Option<When>,
+    /// End at this time, inclusive
+    #[arg(long, value_name = "TIME")]
+    to: Option<When>,
+    /// No progress lines
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What came of reading.
+#[derive(Default)]
+struct Read {
+    messages: u64,
+    damaged: u64,
+}
+
+impl Replay {
+    /// Runs the command.
+    pub(crate) fn run(self) -> ExitCode {
+        let progress = Progress::start("replay", self.quiet);
+        match block_on(self.replay(progress)) {
+            Ok(0) => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::from(DAMAGED),
+            Err(error) => {
+                progress.say(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Returns how many blocks were damaged.
+    async fn replay(&self, progress: Progress) -> Result<u64> {
+        let messages = self.open(progress)?;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut read = Read::default();
+        let stop = async {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        if self.list {
+            list(messages, &mut read, progress)?;
+            return Ok(read.damaged);
+        }
+        if self.into_engine {
+            let mut book = Book::new(default_intake());
+            let start = Instant::now();
+            tokio::select! {
+                ended = self.apply(messages, &mut book, &mut read, progress) => ended?,
+                () = stop => progress.tell("interrupted"),
+            }
+            print(&report(&book, start.elapsed()));
+            return Ok(read.damaged);
+        }
+        let publisher = Publisher::builder(&self.amqp).name("replay").exchange(&self.exchange).start()?;
+        tokio::select! {
+            ended = self.publish(messages, &publisher, &mut read, progress) => ended?,
+            () = progress.watch(&publisher) => {}
+            () = stop => progress.tell("interrupted: waits for the last confirms"),
+        }
+        progress.finish(&publisher).await?;
+        Ok(read.damaged)
+    }
+
+    fn open(&self, progress: Progress) -> Result<Messages> {
+        let shown = self.file.display().to_string();
+        let reader = match Reader::open(&self.file) {
+            Ok(reader) => reader,
+            Err(error) => return Err(anyhow::anyhow!("{}: {shown} {error}", error.code())),
+        };
+        if reader.cut_bytes() > 0 {
+            progress.say(&format!("{shown} was cut off: its last {} bytes are no whole block", reader.cut_bytes()));
+        }
+        let (first_us, last_us) = reader.times_us().unwrap_or_default();
+        progress.tell(&format!("{shown} has {} messages over {:.1} s", reader.messages_len(), (last_us - first_us) as f64 / 1e6));
+        let from_us = self.from.map_or(0, |from| from.us(first_us));
+        let to_us = self.to.map_or(u64::MAX, |to| to.us(first_us));
+        Ok(reader.messages(from_us, to_us))
+    }
+
+    async fn publish(&self, messages: Messages, publisher: &Publisher, read: &mut Read, progress: Progress) -> Result<()> {
+        let mut pace = Pace::of_speed(self.speed.unwrap_or(Speed::Times(1.0)));
+        for found in messages {
+            let Some(message) = read.note(found, progress) else { continue };
+            if let Some(due) = pace.due(Instant::now(), Some(message.time_us)) {
+                sleep_until(due.into()).await;
+            }
+            let key = message.routing_key.clone();
+            publisher.raw(raw(message)).await.with_context(|| format!("cannot publish under {key:?}"))?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, messages: Messages, book: &mut Book, read: &mut Read, progress: Progress) -> Result<()> {
+        let mut pace = Pace::of_speed(self.speed.unwrap_or(Speed::Max));
+        let mut batch: Vec<Recorded> = Vec::with_capacity(BATCH_MESSAGES_MAX);
+        let mut told = Instant::now();
+        for found in messages {
+            let Some(message) = read.note(found, progress) else { continue };
+            if let Some(due) = pace.due(Instant::now(), Some(message.time_us)) {
+                book.take(&batch);
+                batch.clear();
+                sleep_until(due.into()).await;
+            }
+            batch.push(message);
+            if batch.len() == BATCH_MESSAGES_MAX {
+                book.take(&batch);
+                batch.clear();
+                // Lets Ctrl-C through.
+                tokio::task::yield_now().await;
+            }
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                progress.tell(&format!("{} messages, {} updates", book.messages(), book.updates()));
+            }
+        }
+        book.take(&batch);
+        Ok(())
+    }
+}
+
+impl Read {
+    /// A message, or `None` after saying what is damaged.
+    fn note(&mut self, found: Result<Recorded, tickwire_server::recording::RecordingError>, progress: Progress) -> Option<Recorded> {
+        match found {
+            Ok(message) => {
+                self.messages += 1;
+                Some(message)
+            }
+            Err(error) => {
+                self.damaged += 1;
+                progress.say(&format!("{}: {error}; goes on with the next block", error.code()));
+                None
+            }
+        }
+    }
+}
+
+/// Prints every message. Whoever reads us may have seen enough.
+fn list(messages: Messages, read: &mut Read, progress: Progress) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let write = |out: &mut BufWriter<io::StdoutLock<'_>>, read: &mut Read| -> io::Result<()> {
+        for found in messages {
+            let Some(message) = read.note(found, progress) else { continue };
+            let headers: serde_json::Map<String, serde_json::Value> = message.headers.iter().map(shown_header).collect();
+            let line = serde_json::json!({
+                "body": hex(&message.body),
+                "content_encoding": message.content_encoding,
+                "content_type": message.content_type,
+                "headers": headers,
+                "message_id": message.message_id,
+                "timestamp_s": message.timestamp_s,
+            });
+            let (seq, time_us, key) = (message.seq, message.time_us, serde_json::Value::from(message.routing_key));
+            let rest = line.to_string();
+            writeln!(out, r#"{{"seq":{seq},"time_us":"{time_us}","routing_key":{key},{}"#, &rest[1..])?;
+        }
+        out.flush()
+    };
+    match write(&mut out, read) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn shown_header(header: &RecordedHeader) -> (String, serde_json::Value) {
+    let value = match &header.value {
+        None => serde_json::Value::Null,
+        Some(Value::Text(text)) => hex(text).into(),
+        Some(Value::Number(number)) => (*number).into(),
+        Some(Value::Flag(flag)) => (*flag).into(),
+    };
+    (header.name.clone(), value)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn raw(message: Recorded) -> RawMessage {
+    let header = |RecordedHeader { name, value }| {
+        let value = match value? {
+            Value::Text(text) => Header::Text(text),
+            Value::Number(number) => Header::Number(number),
+            Value::Flag(flag) => Header::Flag(flag),
+        };
+        Some((name, value))
+    };
+    RawMessage {
+        routing_key: message.routing_key,
+        content_type: message.content_type,
+        content_encoding: message.content_encoding,
+        message_id: message.message_id,
+        timestamp_s: message.timestamp_s,
+        headers: message.headers.into_iter().filter_map(header).collect(),
+        body: message.body,
+    }
+}
+
+fn report(book: &Book, elapsed: Duration) -> String {
+    let (instruments, hash) = book.state();
+    let (messages, updates, refused, busy) = (book.messages(), book.updates(), book.refused(), book.busy().as_secs_f64());
+    let rate = updates as f64 / busy.max(1e-9);
+    format!(
+        "messages     {messages}\nupdates      {updates}\nrefused      {refused}\ninstruments  {instruments}\nstate        {hash}\n\
+         elapsed      {:.3} s, of which decoding and applying {busy:.3} s\nupdates/s    {rate:.0}\n",
+        elapsed.as_secs_f64()
+    )
+}
+
+/// Exit code when parts of the recording were damaged and the rest was replayed.
+const DAMAGED: u8 = 3;
+/// Messages applied at once, as the feed task does.
+const BATCH_MESSAGES_MAX: usize = 500;
+/// Between two progress lines.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+const EXAMPLES: &str = "\
+Examples:
+  tickwire replay day.twrec --speed 10x                       to the broker, ten times as fast as it was
+  tickwire replay day.twrec --from +30m --to +45m             a quarter of an hour of it
+  tickwire replay day.twrec --into-engine                     updates a second of one engine, and the hash of the state in the end
+
+Exit codes: 0 all was replayed, 1 it failed, 3 damaged blocks were left out.";
