@@ -1,5 +1,6 @@
 //! A server that finds a long past.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,7 +8,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use tokio::time::{Instant, sleep};
 
-use super::house::{House, WITHIN};
+use super::house::{House, WITHIN, get};
 use super::view::wait_until;
 use super::watch_ws;
 
@@ -32,7 +33,19 @@ async fn a_long_past_is_read_with_much_credit_and_the_present_with_less() {
         join_all(sent).await;
     }
     house.start_server();
-    house.ready(200).await;
+    // Whoever waits is told how far it is.
+    let mut said = BTreeSet::new();
+    let by = Instant::now() + WITHIN;
+    loop {
+        let answer = get(house.address, "/readyz").await.unwrap();
+        if answer.starts_with("HTTP/1.1 200") {
+            break;
+        }
+        said.extend(answer.split_once("\"catching_up\":").map(|(_, progress)| progress.to_owned()));
+        assert!(Instant::now() < by, "{answer}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!said.is_empty(), "{}", house.log());
     let mut view = watch_ws::watch(house.address, "past.*", 0, false);
     wait_until(&mut view, "the last price is seen", |view| {
         view.quotes.get("past.A").is_some_and(|quote| quote.last == Some(MESSAGES as i64))
