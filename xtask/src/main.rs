@@ -6,6 +6,7 @@ mod coverage;
 mod demo;
 mod fuzz;
 mod guard;
+mod peers;
 mod setup;
 mod test;
 mod wasm;

@@ -97,7 +97,7 @@ impl Crowd {
         self.paced |= gathering.pace != Pace::Free;
         loop {
             let settled = self.settled() - before;
-            while dialled < gathering.connections && (dialled as usize) < settled + gathering.at_once {
+            while dialled < gathering.connections && (dialled as usize) < settled.saturating_add(gathering.at_once) {
                 self.dial(address, converse(dialled), gathering.pace)?;
                 dialled += 1;
                 // Events in between, so that no socket waits for all the others to be made.

@@ -68,6 +68,8 @@ struct Held {
     seq: u64,
     version: u64,
     ts_event_us: u64,
+    /// It is an image that it holds.
+    imaged: bool,
 }
 
 impl Ledger {
@@ -82,7 +84,7 @@ impl Ledger {
         if let Err(place) = self.held.binary_search_by_key(&id, |held| held.id) {
             // A server that does not keep its word could name instruments for ever.
             if self.held.len() < INSTRUMENTS_MAX {
-                self.held.insert(place, Held { id, index, seq: 0, version: 0, ts_event_us: 0 });
+                self.held.insert(place, Held { id, index, seq: 0, version: 0, ts_event_us: 0, imaged: false });
             }
         }
     }
@@ -91,6 +93,11 @@ impl Ledger {
     pub fn index(&self, id: u32) -> Option<u64> {
         let place = self.held.binary_search_by_key(&id, |held| held.id).ok()?;
         Some(self.held[place].index).filter(|index| self.steady && *index != NO_INDEX).map(u64::from)
+    }
+
+    /// Whether a record of an instrument has come.
+    pub fn holds(&self, id: u32) -> bool {
+        self.held.binary_search_by_key(&id, |held| held.id).is_ok_and(|place| self.held[place].seq > 0)
     }
 
     /// Number of the newest message.
@@ -132,7 +139,9 @@ impl Ledger {
         if let Some(version) = record.version.filter(|_| self.steady && held.index != NO_INDEX) {
             if !record.image {
                 let expected = held.version + 1 + u64::from(record.merged);
-                if version != held.version && version != expected {
+                // A record is shared by all subscribers of its rate: to who came in the meantime it tells again what its image told.
+                let overlaps = held.imaged && (held.version..expected).contains(&version);
+                if version != held.version && version != expected && !overlaps {
                     let (faults, before) = (&mut tally.faults, held.version);
                     if version > expected {
                         faults.lost += version - expected
@@ -145,6 +154,7 @@ impl Ledger {
                 }
             }
             held.version = held.version.max(version);
+            held.imaged = record.image;
         }
         if record.image {
             tally.images += 1;
@@ -191,6 +201,8 @@ mod tests {
     fn every_update_is_accounted_for() {
         assert_eq!(faults(&[record(2, 2, 0), record(9, 5, 2), record(10, 6, 0)]), (0, 0));
         assert_eq!(faults(&[record(2, 2, 0), record(9, 5, 0)]), (2, 0), "3 and 4 never came");
+        assert_eq!(faults(&[record(9, 3, 4), record(10, 4, 0)]), (0, 0), "the first one tells again what the image told");
+        assert_eq!(faults(&[record(2, 2, 0), record(9, 3, 4)]), (0, 1), "but no later one may");
         assert_eq!(faults(&[record(9, 3, 1), record(2, 2, 0)]), (0, 2), "position and version went back");
     }
 

@@ -17,6 +17,8 @@ pub struct Probe<'a> {
     pub converse: &'a (dyn Fn(u32) -> Box<dyn Conversation> + Sync),
     /// Connections, of all groups.
     pub connections: u32,
+    /// Called once everyone is ready, such as to start a feed.
+    pub gathered: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
     /// Before counting begins.
     pub warm_up: Duration,
     /// How long is counted.
@@ -71,6 +73,7 @@ impl Probe<'_> {
     pub fn measure(&self, group: &Group, empty: u64, progress: &mut Progress) -> Result<Sample> {
         let mut crowd = Crowd::new()?;
         self.gather(&mut crowd, group, progress)?;
+        self.gathered.map_or(Ok(()), |gathered| gathered())?;
         let (images, ready_ms) = (crowd.tally().images, Percentiles::of(crowd.ready_after()));
         crowd.run(self.warm_up, |_, _| Ok(()))?;
         crowd.restart();

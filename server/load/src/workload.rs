@@ -149,6 +149,7 @@ impl<'a> Run<'a> {
             meter: self.meter.as_ref(),
             converse: &converse,
             connections: settings.connections,
+            gathered: None,
             warm_up: settings.warm_up,
             duration: settings.duration,
         };

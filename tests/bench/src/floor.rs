@@ -20,7 +20,7 @@ use tickwire_load::{Stamp, allow_descriptors};
 use tickwire_proto::wire::{Encoding, FrameWriter};
 
 use client::{Client, push_frame};
-use market::Market;
+pub(crate) use market::Market;
 
 /// Flags of the floor server.
 #[derive(clap::Args)]
@@ -140,6 +140,8 @@ impl Loop {
                 let index = self.market.step(Stamp::now());
                 if self.tick.is_none() {
                     self.tell(index);
+                    // Who comes is not to wait for more than this when the loop is behind.
+                    break;
                 }
             }
             if due.is_some_and(|due| due <= now) {
@@ -262,7 +264,7 @@ mod tests {
         let symbols: Vec<String> = (0..4).map(|index| format!("bench.S{index}")).collect();
         let converse = |_| -> Box<dyn Conversation> { Box::new(Ticker::new(manner.clone(), symbols.clone())) };
         let (warm_up, duration) = (Duration::ZERO, Duration::from_secs(1));
-        let probe = Probe { address, meter: None, converse: &converse, connections: 10, warm_up, duration };
+        let probe = Probe { address, meter: None, converse: &converse, connections: 10, gathered: None, warm_up, duration };
         let group = Group { connections: 10, pace: Pace::Free, at_once: 10 };
         probe.measure(&group, 0, &mut Progress::silent()).unwrap()
     }

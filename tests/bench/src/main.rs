@@ -1,6 +1,7 @@
 //! Load generator and measurements: starts a server, loads it over loopback, reads its CPU and memory from the kernel, prints.
 
 mod floor;
+mod peers;
 mod smoke;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ struct Cli {
 enum Workload {
     /// Serve as the floor does: the same bytes in the same pattern, and nothing else.
     Floor(floor::Floor),
+    /// Tickwire beside the floor and beside other servers.
+    Peers(peers::Peers),
     /// CPU per delivered update with and without conflation, and memory per idle connection.
     Smoke {
         /// The `tickwire` program.
@@ -33,6 +36,7 @@ enum Workload {
 fn main() -> Result<()> {
     match Cli::parse().workload {
         Workload::Floor(floor) => floor.run(),
+        Workload::Peers(peers) => peers.run(),
         Workload::Smoke { server, json } => smoke::run(&server, json.as_deref()),
     }
 }

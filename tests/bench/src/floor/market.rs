@@ -8,7 +8,7 @@ use tickwire_proto::v1::{self, UpdateFlag, server_frame::Control, update::Body};
 use tickwire_proto::wire::{Encoding, FrameWriter, Naming, encode_info, encode_update};
 use tickwire_simulator::steady_price;
 
-pub(super) struct Market {
+pub(crate) struct Market {
     rate: u32,
     start: Instant,
     /// Updates so far.
@@ -40,17 +40,17 @@ struct State {
 }
 
 impl Market {
-    pub(super) fn new(symbols: u32, rate: u32) -> Self {
+    pub(crate) fn new(symbols: u32, rate: u32) -> Self {
         Self { rate, start: Instant::now(), done: 0, instruments: vec![Instrument::default(); symbols as usize], changed: Vec::new() }
     }
 
     /// When the next update happens.
-    pub(super) fn due(&self) -> Instant {
+    pub(crate) fn due(&self) -> Instant {
         self.start + Duration::from_micros((self.done + 1) * 1_000_000 / u64::from(self.rate.max(1)))
     }
 
     /// The next update: of which instrument.
-    pub(super) fn step(&mut self, now: Stamp) -> usize {
+    pub(crate) fn step(&mut self, now: Stamp) -> usize {
         let index = (self.done % self.instruments.len() as u64) as usize;
         self.done += 1;
         let instrument = &mut self.instruments[index];
@@ -66,7 +66,7 @@ impl Market {
     }
 
     /// Encodes what has changed since it was told last.
-    pub(super) fn record(&mut self, index: usize) -> &[u8] {
+    pub(crate) fn record(&mut self, index: usize) -> &[u8] {
         let instrument = &mut self.instruments[index];
         instrument.encode(index);
         &instrument.record
@@ -85,7 +85,7 @@ impl Market {
     }
 
     /// Everything was told.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for index in self.changed.drain(..) {
             let instrument = &mut self.instruments[index];
             (instrument.told, instrument.pending) = (instrument.newest, 0);
