@@ -256,3 +256,37 @@ pub(crate) const EXPLANATIONS_MAX: usize = 64;
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Time for a refused client to read why. Then it is cut.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as Client;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_have_the_options_of_the_listener() {
+        for lowat in [None, Some(16_384)] {
+            let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), lowat).unwrap();
+            let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().await.unwrap();
+            let socket = SockRef::from(&accepted);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert_eq!(socket.tcp_notsent_lowat().unwrap() == 16_384, lowat.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_storm_waits_in_the_kernel_while_nobody_accepts() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), None).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Who does not fit is not refused, but has to ask again after a second.
+        let within = Duration::from_millis(900);
+        let waiting: Vec<_> = (0..STORM).map_while(|_| Client::connect_timeout(&address, within).ok()).collect();
+        assert_eq!(waiting.len(), STORM);
+    }
+
+    /// More than the usual backlog of 128, and fewer than the descriptors that a process may have.
+    const STORM: usize = 500;
+}

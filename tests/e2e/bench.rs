@@ -35,6 +35,28 @@ fn every_update_is_accounted_for_in_every_encoding() -> Result<()> {
 }
 
 #[test]
+fn an_idle_connection_holds_no_buffer() -> Result<()> {
+    for encoding in ["protobuf", "json", "sse"] {
+        let output = bench(&format!("idle --serve --connections 1000 --duration 1 --warm-up 0 --json - --encoding {encoding}"))?;
+        let figures: Value = serde_json::from_slice(&output.stdout)?;
+        let each = figures["measurements"][0]["server"]["rss_bytes_per_connection"].as_f64();
+        // What is promised of an optimised server is in docs/performance.md; one buffer would be 4 KiB and more.
+        assert!(each.is_some_and(|bytes| bytes < 4_000.0), "{encoding}: {each:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_storm_gives_everyone_all_images() -> Result<()> {
+    let output = bench("storm --serve --connections 400 --duration 1 --warm-up 0 --json -")?;
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let figures: Value = serde_json::from_slice(&output.stdout)?;
+    let storm = &figures["measurements"][0];
+    assert_eq!((&storm["images"], &storm["refused"], &storm["cut"]), (&(400 * 20).into(), &0.into(), &0.into()), "{storm:#}");
+    Ok(())
+}
+
+#[test]
 fn a_server_that_runs_is_loaded_and_looked_at() -> Result<()> {
     let server = Tickwire::start(&["demo", "--steady", "10x500"])?;
     let (url, pid) = (server.http(""), server.pid());

@@ -140,6 +140,39 @@ fn silent_connections_are_cut() {
 }
 
 #[test]
+fn a_head_that_drips_is_cut_at_its_deadline() {
+    let server = Tickwire::start(&["demo", "--steady", "1x100", "--set", "limits.head_within_ms=400"]).unwrap();
+    let mut wire = Wire::connect(server.address());
+    wire.send(b"GET /livez HTTP/1.1\r\nHost: h\r\nX: ");
+    // Never silent for long, and never done.
+    let drips = (0..500).take_while(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        wire.try_send(b"x")
+    });
+    assert!(drips.count() < 500, "cut, although it went on talking");
+}
+
+#[test]
+fn newcomers_go_to_the_shard_with_the_fewest() {
+    let server = Tickwire::start(&["demo", "--steady", "1x100", "--set", "shards=3"]).unwrap();
+    let connect = || Peer::subscribed(server.address(), Transport::Protobuf, &["bench.S0"], 0);
+    let by_shard = || -> Vec<u64> {
+        let metrics = Wire::connect(server.address()).ask("GET /metrics", "Connection: close\r\n").body;
+        let of_shard = |line: &str| line.strip_prefix("tickwire_connections{")?.rsplit(' ').next()?.parse().ok();
+        metrics.lines().filter_map(of_shard).collect()
+    };
+    // In each round some leave, wherever they are, and those who come fill what they left.
+    let mut peers: Vec<Peer> = Vec::new();
+    for (leave, come) in [(0, 9), (4, 4), (5, 2)] {
+        peers.drain(..leave);
+        let left = peers.len() as u64;
+        until(|| (by_shard().iter().sum::<u64>() == left).then_some(()));
+        peers.extend((0..come).map(|_| connect()));
+        until(|| (by_shard() == [peers.len() as u64 / 3; 3]).then_some(()));
+    }
+}
+
+#[test]
 fn only_listed_pages_and_our_own_may_connect() {
     let server = Tickwire::start(&["demo", "--steady", "1x100", "--set", "browser.origins=https://app.example"]).unwrap();
     let own = format!("http://{}", server.address());

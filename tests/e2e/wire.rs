@@ -64,6 +64,11 @@ impl Wire {
         }
     }
 
+    /// Sends without TLS; whether the server still takes it.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
     /// Sends a request, and reads the answer with its body.
     pub(crate) fn ask(&mut self, request: &str, headers: &str) -> Response {
         self.send(format!("{request} HTTP/1.1\r\nHost: tickwire.test\r\n{headers}\r\n").as_bytes());
