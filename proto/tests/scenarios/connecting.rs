@@ -516,3 +516,17 @@ fn an_error_about_data_does_not_make_a_cut_fatal() {
     "#]],
     );
 }
+
+#[test]
+fn the_time_of_day_of_a_server_moves_no_deadline() {
+    let story = |ahead: &str| {
+        let steps = format!(
+            "subscribe AAPL; connect; open; welcome ahead={ahead}; ack; image AAPL seq=1 bid=1; complete; beat e1:1; wait 20s; pong; wait 20s;
+             wait 2s; open; welcome node=n2 ahead={ahead}; ack; complete; wait 60s"
+        );
+        super::World::new(super::SessionConfig::default()).play(&steps)
+    };
+    let right = story("0s");
+    assert_eq!(right, story("100000s"));
+    assert!(right.contains("Stalled"), "{right}");
+}

@@ -6,6 +6,7 @@ mod world;
 
 mod bad_input;
 mod connecting;
+mod contiguity;
 mod one_way;
 mod progress;
 mod properties;

@@ -131,6 +131,90 @@ fn a_long_pause_is_caught_up_with_in_bounded_steps() {
     assert_eq!(total, 200_000 + 3);
 }
 
+#[test]
+fn every_match_tells_its_story_in_order() {
+    let (event, market) = (PAIRINGS[0].symbol, PAIRINGS[0].market);
+    let mut counts = BTreeMap::new();
+    let mut tell = |what: &'static str| *counts.entry(what).or_insert(0) += 1;
+    let minutes: Vec<u64> = (1..=15).map(|minute| minute * 60 * SECOND).collect();
+    for seed in 1..=2 {
+        let (mut goals, mut before_goal, mut phase) = ((0, 0), (0, 0), TradingPhase::Open);
+        // What has to come next of the market: it opens with the word on the goal, or it is settled.
+        let (mut looks_at_goal, mut is_over, mut clock_s) = (false, false, 0);
+        for publication in play(seed, &minutes) {
+            for update in publication.message.updates {
+                let has = |flag: UpdateFlag| update.flags & flag as u32 != 0;
+                match update.body {
+                    Some(Body::Score(score)) if publication.symbol == event => {
+                        let now = (score.home.unwrap(), score.away.unwrap());
+                        if has(UpdateFlag::Image) {
+                            assert!(now == (0, 0) && score.r#final == Some(false), "another match");
+                            (goals, is_over, clock_s) = (now, false, 0);
+                            tell("next match");
+                            continue;
+                        }
+                        assert!(!is_over && score.clock_s.unwrap() >= clock_s && matches!(score.period, Some(1 | 2)));
+                        clock_s = score.clock_s.unwrap();
+                        if has(UpdateFlag::Correction) {
+                            assert!(looks_at_goal && now == before_goal, "VAR takes back what was given");
+                            tell("goal taken back");
+                        } else if has(UpdateFlag::Event) {
+                            assert_eq!(now.0 + now.1, goals.0 + goals.1 + 1);
+                            assert_eq!(phase, TradingPhase::Suspended, "the market stops before the goal is known");
+                            (before_goal, looks_at_goal) = (goals, true);
+                            tell("goal");
+                        } else {
+                            assert_eq!(now, goals, "goals come as events");
+                        }
+                        goals = now;
+                        if score.r#final == Some(true) {
+                            assert_eq!((phase, clock_s), (TradingPhase::Closed, 5_400), "the market is closed first");
+                            is_over = true;
+                            tell("final whistle");
+                        }
+                    }
+                    Some(Body::Status(status)) if publication.symbol == market => {
+                        let was = core::mem::replace(&mut phase, status.phase());
+                        match (phase, status.reason.as_str()) {
+                            (TradingPhase::Suspended, "goal") => assert_eq!(was, TradingPhase::Open),
+                            (TradingPhase::Open, "goal stands" | "goal disallowed") => {
+                                assert!(core::mem::take(&mut looks_at_goal));
+                                assert_eq!(status.reason == "goal disallowed", goals == before_goal);
+                                tell("reopening");
+                            }
+                            (TradingPhase::Closed, _) => assert!(was == TradingPhase::Open && !looks_at_goal),
+                            (TradingPhase::Settled, _) => assert!(is_over && was == TradingPhase::Closed),
+                            (TradingPhase::PreOpen, _) => assert_eq!(was, TradingPhase::Settled),
+                            (TradingPhase::Open, "kick-off") => assert_eq!(was, TradingPhase::PreOpen),
+                            other => panic!("{other:?} after {was:?}"),
+                        }
+                    }
+                    Some(Body::Odds(odds)) if publication.symbol == market && odds.outcomes.iter().any(|one| one.result.is_some()) => {
+                        let winner = match goals.0.cmp(&goals.1) {
+                            core::cmp::Ordering::Greater => 1,
+                            core::cmp::Ordering::Equal => 2,
+                            core::cmp::Ordering::Less => 3,
+                        };
+                        for outcome in odds.outcomes {
+                            assert_eq!((outcome.active, outcome.result), (Some(false), Some(if outcome.id == winner { 1 } else { 2 })));
+                        }
+                        assert!(is_over);
+                        tell("settlement");
+                    }
+                    Some(Body::Odds(odds)) if publication.symbol == market => {
+                        assert_eq!(odds.outcomes.iter().map(|one| one.id).collect::<Vec<_>>(), [1, 2, 3]);
+                        assert!(phase != TradingPhase::Closed && odds.outcomes.iter().all(|one| one.active == Some(true)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    let wanted = ["goal", "goal taken back", "reopening", "final whistle", "settlement", "next match"];
+    assert!(wanted.iter().all(|what| counts.contains_key(what)), "{counts:?}");
+    assert!(counts["goal"] - counts["reopening"] <= 2, "every goal is decided: {counts:?}");
+}
+
 fn play(seed: u64, steps: &[u64]) -> Vec<Publication> {
     let mut market = Market::new(seed, START);
     market.opening();

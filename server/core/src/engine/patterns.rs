@@ -72,10 +72,16 @@ impl Patterns {
     /// The slots with a pattern that names `symbol`, each once, in order. Costs a step for each word of the symbol and each way in which
     /// patterns begin like it, however many other patterns there are.
     pub(super) fn matching(&self, symbol: &Symbol) -> Vec<u32> {
+        self.search(symbol, &mut |_| {})
+    }
+
+    /// The same; `looks` is told how many nodes are looked at for each word.
+    fn search(&self, symbol: &Symbol, looks: &mut impl FnMut(usize)) -> Vec<u32> {
         let mut reached = vec![ROOT];
         self.skip_empty(&mut reached);
         for word in symbol.words() {
             let mut next = Vec::new();
+            looks(reached.len());
             for at in reached {
                 let node = &self.nodes[at as usize];
                 next.extend([word, "*"].iter().filter_map(|word| node.next.get(*word)));
@@ -113,6 +119,8 @@ const ROOT: u32 = 0;
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -145,6 +153,34 @@ mod tests {
             }
             prop_assert_eq!(tree.nodes.len() - tree.free.len(), 1, "only the root is left");
         }
+    }
+
+    #[test]
+    fn the_search_grows_with_the_words_of_the_symbol_and_not_with_the_patterns() {
+        let looks = |tree: &Patterns, symbol: &str| {
+            let mut total = 0;
+            tree.search(&Symbol::parse(symbol).unwrap(), &mut |nodes| total += nodes);
+            total
+        };
+        let mut tree = Patterns::default();
+        let mut counts = Vec::new();
+        for size in [10_u32, 100, 1_000, 10_000] {
+            for n in 0..size {
+                for text in [format!("stock.S{n}"), format!("soccer.l{n}.*"), format!("fx.p{n}.#"), format!("a.b.c.d.e.f.g.h{n}")] {
+                    tree.insert(&Pattern::parse(&text).unwrap(), n);
+                }
+            }
+            counts.push(
+                ["stock.S7", "soccer.l3.x", "fx.p5.a.b.c.d.e.f", "a.b.c.d.e.f.g.h9", "none.of.these"].map(|symbol| looks(&tree, symbol)),
+            );
+        }
+        assert_eq!(counts[0], [2, 3, 9, 8, 1], "a node for each word that is known, and one for a `#`");
+        assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+        // Wildcards at the front give each word two ways on, and no more: as many as there are beginnings of patterns like it.
+        for words in 1..=8 {
+            tree.insert(&Pattern::parse(&["*"; 8][..words].join(".")).unwrap(), words as u32);
+        }
+        assert_eq!(looks(&tree, "a.b.c.d.e.f.g.h9"), 1 + 2 * 7);
     }
 
     #[test]

@@ -97,6 +97,80 @@ fn a_log_that_is_lost_is_down_with_its_reason_until_it_is_caught_up_with() {
 }
 
 #[test]
+fn every_way_from_one_health_to_another() {
+    // LIVE and DELAYED become STALE by silence and come back as what they were; all become DOWN, and all begin anew with the log.
+    check(
+        Some(3_000),
+        Some(1_000),
+        "0 recovering; 10 down refused; 20 recovering; 30 caught up; 100 heard 5000; 101 heard 5000; 102 heard 5000; 4000 heard 5000;
+         4001 down refused; 4002 recovering; 4003 caught up; 8000 down refused; 8001 caught up; 8002 heard 5000; 8003 heard 5000; 8004 heard 5000;
+         8005 recovering; 8006 caught up; 8007 recovering; 8008 caught up; 20000 recovering; 20001 caught up; 20002 end",
+        expect![[r#"
+            0 RECOVERING (catching up with the log)
+            10 DOWN (refused)
+            20 RECOVERING (catching up with the log)
+            30 LIVE
+            102 DELAYED (data is more than 1s old on arrival)
+            3102 STALE (nothing heard for 3s)
+            4000 DELAYED (data is more than 1s old on arrival)
+            4001 DOWN (refused)
+            4002 RECOVERING (catching up with the log)
+            4003 LIVE
+            7003 STALE (nothing heard for 3s)
+            8000 DOWN (refused)
+            8001 LIVE
+            8004 DELAYED (data is more than 1s old on arrival)
+            8005 RECOVERING (catching up with the log)
+            8006 LIVE
+            8007 RECOVERING (catching up with the log)
+            8008 LIVE
+            11008 STALE (nothing heard for 3s)
+            20000 RECOVERING (catching up with the log)
+            20001 LIVE"#]],
+    );
+}
+
+#[test]
+fn each_feed_has_its_rules_and_its_health() {
+    let rule = |feed: &str, silence_ms: Option<u64>, age_ms: Option<u64>| FeedRule {
+        silence_max: silence_ms.map(Duration::from_millis),
+        age_max: age_ms.map(Duration::from_millis),
+        ..FeedRule::new(feed, Pattern::parse(&format!("{feed}.#")).unwrap())
+    };
+    let rules = alloc::vec![rule("fast", Some(1_000), Some(100)), rule("slow", Some(60_000), None), rule("news", None, None)];
+    let mut monitor = Monitor::new(rules, Moment::ZERO, 0);
+    monitor.caught_up(Moment::ZERO);
+    let healths = |monitor: &mut Monitor, ms: u64| {
+        monitor.poll(Moment::from_millis(ms), 0);
+        monitor.states().iter().map(|state| state.health().as_str_name()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(healths(&mut monitor, 0), "LIVE LIVE LIVE");
+    for ms in 1..=3 {
+        for feed in ["fast", "slow", "news"] {
+            monitor.heard(Moment::from_millis(ms), feed, ms, Some(Duration::from_millis(500)));
+        }
+    }
+    assert_eq!(healths(&mut monitor, 3), "DELAYED LIVE LIVE");
+    assert_eq!(healths(&mut monitor, 1_003), "STALE LIVE LIVE");
+    monitor.alive(Moment::from_millis(1_100), "news", 4, Some(Duration::from_secs(10)));
+    assert_eq!(healths(&mut monitor, 31_099), "STALE LIVE LIVE");
+    assert_eq!(healths(&mut monitor, 31_100), "STALE LIVE STALE");
+    assert_eq!(healths(&mut monitor, 60_003), "STALE STALE STALE");
+    monitor.heard(Moment::from_millis(60_100), "slow", 5, None);
+    assert_eq!(healths(&mut monitor, 60_100), "STALE LIVE STALE");
+}
+
+#[test]
+fn without_trading_hours_the_time_of_day_only_stamps() {
+    let mut monitor = Monitor::new(rules(Some(3_000), None), Moment::ZERO, 0);
+    monitor.caught_up(Moment::ZERO);
+    monitor.poll(Moment::ZERO, u64::MAX);
+    assert_eq!(monitor.deadline(), Some(Moment::from_millis(3_000)));
+    assert!(monitor.poll(Moment::from_millis(2_999), u64::MAX).is_empty());
+    assert_eq!(monitor.poll(Moment::from_millis(3_000), 5)[0].since_us, 5);
+}
+
+#[test]
 fn since_is_when_the_health_began_and_reasons_are_cut() {
     let mut monitor = Monitor::new(rules(None, None), Moment::ZERO, 7);
     assert_eq!(monitor.states()[0].since_us, 7);

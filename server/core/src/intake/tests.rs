@@ -223,6 +223,25 @@ fn a_checkpoint_restores_names_scales_and_state_and_ids_stay() {
 }
 
 #[test]
+fn of_an_instrument_that_a_checkpoint_names_twice_the_first_counts() {
+    let mut before = Story::new();
+    before.json("stock.A", r#"{"info":{"price_scale":2},"quote":{"bid":"1.25"}}"#);
+    let mut checkpoint = before.checkpoint();
+    let mut second = checkpoint.instruments[0].clone();
+    second.info.as_mut().unwrap().price_scale = 4;
+    checkpoint.instruments.push(second);
+
+    let mut after = Story::new();
+    after.intake.restore(&checkpoint, &mut after.batch);
+    after.json("stock.A", r#"{"quote":{"ask":"1.3"}}"#);
+    after.told(expect![[r#"
+        reset to epoch 4711
+        stock.A is 1, scales 2/0, feed stock
+        1@1 IMAGE quote bid=125
+        1@1 quote ask=130"#]]);
+}
+
+#[test]
 fn a_reset_empties_bodies_and_keeps_names() {
     let mut story = Story::new();
     story.json("stock.A", r#"{"quote":{"bid":"1.25"},"ts_event_us":"1000"}"#);

@@ -23,15 +23,18 @@ mod credit;
 mod decimals;
 mod events;
 mod limits;
+mod merging;
 mod patterns;
 mod properties;
 mod rates;
+mod replay;
 mod resume;
 mod scales;
 mod script;
 mod session;
 mod slow;
 mod snapshots;
+mod sports;
 mod transcript;
 mod world;
 

@@ -1,7 +1,10 @@
-//! Minimum rates: of the server, of some instruments, of a token; the slowest of them holds, and is what clients are told.
+//! Rates: each keeps its interval; of the minimums of the server, of some instruments and of a token the slowest holds, and is what
+//! clients are told.
+
+use std::time::Duration;
 
 use expect_test::expect;
-use tickwire_core::engine::{EngineConfig, RateRule};
+use tickwire_core::engine::{EngineConfig, RATE_CLASSES_MS, RateRule};
 use tickwire_proto::Pattern;
 
 use super::{check_in, world};
@@ -125,6 +128,38 @@ fn a_stricter_token_slows_live_lanes_and_a_wider_one_frees_them_to_the_minimum()
             2222 x: quote fx.A #5 bid=5
         "#]],
     );
+}
+
+#[test]
+fn every_rate_class_keeps_its_interval_and_loses_no_input() {
+    // A change every 10 ms for 31 s, and a client for each class, which asks for one millisecond less than it gets.
+    let mut world = super::World::new(super::world::config());
+    super::script::run(&mut world, "new stock.A; quote stock.A 1 last=0");
+    for class in RATE_CLASSES_MS {
+        super::script::run(&mut world, &format!("open c{class} heartbeat=30000; sub c{class} stock.A@{}", class.saturating_sub(1)));
+    }
+    world.wait(Duration::from_millis(6_000));
+    for step in 1..=3_100 {
+        super::script::run(&mut world, &format!("quote stock.A {} last={step}\nwait 10", step + 1));
+    }
+    world.wait(Duration::from_millis(6_000));
+    let transcript = world.transcript();
+    for class in RATE_CLASSES_MS {
+        let lines = || transcript.lines().filter_map(|line| line.split_once(&format!(" c{class}: quote stock.A")));
+        let times: Vec<u64> = lines().map(|(at, _)| at.parse().expect("milliseconds")).collect();
+        assert_eq!(times[0], 6_000, "the first change after silence leaves at once");
+        let interval = u64::from(class.max(10));
+        for pair in times.windows(2) {
+            // It drifts towards the beat of the others by an eighth at most, and is never early.
+            let step = pair[1] - pair[0];
+            assert!(interval <= step && step <= interval + interval / 8, "class {class} left {step} ms after {}", pair[0]);
+        }
+        let client = world.client(&format!("c{class}"));
+        let quotes = client.updates.iter().filter(|told| told.update.seq > 1);
+        assert_eq!(quotes.map(|told| told.update.merged + 1).sum::<u32>(), 3_100, "class {class}");
+        assert_eq!(client.images[&1].quote.expect("a quote").last, Some(3_100), "class {class}");
+        assert!(transcript.contains(&format!(" c{class}: ack stock.A@{class} ")), "class {class} is granted");
+    }
 }
 
 /// `fx.slow.#` at 500 ms at the fastest, the rest of `fx.#` at 100 ms, everything else as fast as the server allows.

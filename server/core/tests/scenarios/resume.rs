@@ -145,7 +145,7 @@ fn a_reset_gives_everyone_new_images_once_the_book_is_complete() {
             500 a: heartbeat - | feed f RECOVERING at 2
             500 b: welcome IMAGES heartbeat=5000 | feed f RECOVERING at 2
             500 b: pong 1
-            500 a: error RESUME_EXPIRED: the log was reset; images follow | feed f LIVE at 2
+            500 a: error RESUME_EXPIRED epoch=next: the log was reset; images follow | feed f LIVE at 2
             500 a: info stock.C | info stock.A | info stock.B | quote stock.C #2 bid=6 IMAGE | quote stock.A #1 bid=5 IMAGE | bar stock.B #2 0s@0 close=0 IMAGE | status stock.B #2 TRADING_PHASE_UNSPECIFIED IMAGE
             500 b: ack stock.A@0 images=1 | feed f LIVE at 2
             500 b: info stock.A | quote stock.A #1 bid=5 IMAGE
@@ -362,7 +362,7 @@ fn a_token_of_a_log_that_is_replaced_while_it_is_read_is_taken_back() {
             reset next; quote stock.A 3 bid=2; synced",
         expect![[r#"
             0 a: welcome RESUMED heartbeat=5000
-            0 a: error RESUME_EXPIRED: the log was reset; images follow
+            0 a: error RESUME_EXPIRED epoch=next: the log was reset; images follow
             0 a: ack stock.A@0 images=1
             0 a: info stock.A | quote stock.A #3 bid=2 IMAGE
             0 a: complete
@@ -426,7 +426,7 @@ fn whoever_was_welcomed_to_a_log_is_told_that_another_one_goes_on() {
             reset next; quote stock.A 3 bid=2; synced",
         expect![[r#"
             0 a: welcome FRESH heartbeat=5000
-            0 a: error RESUME_EXPIRED: the log was reset; images follow
+            0 a: error RESUME_EXPIRED epoch=next: the log was reset; images follow
             0 a: ack stock.A@0 images=1
             0 a: info stock.A | quote stock.A #3 bid=2 IMAGE
             0 a: complete
@@ -454,7 +454,7 @@ fn events_of_an_ended_log_do_not_follow_the_word_of_the_new_one() {
             0 a: complete
             0 a: heartbeat log:9
             0 a: quote stock.A #10 bid=2
-            1 a: error RESUME_EXPIRED: the log was reset; images follow
+            1 a: error RESUME_EXPIRED epoch=next: the log was reset; images follow
             1 a: info stock.A | quote stock.A #3 bid=3 IMAGE | status stock.A #3 TRADING_PHASE_UNSPECIFIED IMAGE
         "#]],
     );

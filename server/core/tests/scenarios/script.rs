@@ -171,6 +171,7 @@ fn body(verb: &str, fields: &[&str]) -> Body {
         "score" => Body::Score(v1::Score {
             home: option(fields, "home"),
             away: option(fields, "away"),
+            period: option(fields, "period"),
             clock_s: option(fields, "clock"),
             r#final: option(fields, "final"),
             ..Default::default()

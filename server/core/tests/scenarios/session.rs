@@ -368,3 +368,36 @@ fn the_shell_can_end_a_connection() {
         "#]],
     );
 }
+
+#[test]
+fn the_time_of_day_moves_no_deadline() {
+    // The same story, on a clock that is right and on one that jumps by hours in both directions.
+    let story = |jumps: &[u64]| {
+        let mut world = super::World::new(super::world::config());
+        for (n, line) in [
+            "new stock.A; quote stock.A 1 bid=1; attach late; open a heartbeat=500; sub a stock.A@1000",
+            "quote stock.A 2 bid=2",
+            "quote stock.A 3 bid=3",
+            "wait 700",
+            "quote stock.A 4 bid=4; block a",
+            "quote stock.A 5 bid=5; status stock.A 6 HALTED",
+            "wait 1500",
+            "unblock a",
+            "wait 6000",
+            "block a; quote stock.A 7 bid=5",
+            "quote stock.A 8 bid=5",
+            "wait 40000",
+        ]
+        .iter()
+        .enumerate()
+        {
+            super::script::run(&mut world, line);
+            let unix_us = jumps[n % jumps.len()];
+            world.engine.set_wall_clock(world.now, unix_us);
+        }
+        world.transcript()
+    };
+    let right = story(&[1_000_000_000]);
+    assert_eq!(right, story(&[0, 40_000_000_000, 1, u64::MAX / 2, 3_600_000_000]));
+    assert!(right.contains("SLOW_CONSUMER") && right.contains("HELLO_TIMEOUT") && right.contains("SLOW\n"), "{right}");
+}

@@ -52,7 +52,8 @@ fn control(control: &Control, name: &impl Fn(u32) -> String) -> String {
         Control::Notice(notice) => NoticeKind::try_from(notice.kind).map_or("?", |kind| kind.as_str_name()).to_string(),
         Control::Error(error) => {
             let after = error.retry_after_ms.map(|ms| format!(" after {ms}")).unwrap_or_default();
-            format!("error {}{after}: {}", code_name(error.code), error.text)
+            let epoch = if error.epoch.is_empty() { String::new() } else { format!(" epoch={}", error.epoch) };
+            format!("error {}{after}{epoch}: {}", code_name(error.code), error.text)
         }
         Control::TokenExpiring(expiring) => format!("token expires in {}", expiring.in_ms),
         Control::Goodbye(goodbye) => format!("goodbye {} + {}", goodbye.retry_after_ms, goodbye.spread_ms),
@@ -84,7 +85,7 @@ fn update(update: &v1::Update, name: &impl Fn(u32) -> String) -> String {
         }
         Some(Body::Score(score)) => {
             let mut text = format!("score {} #{}", name(update.id), update.seq);
-            for (field, value) in [("home", score.home), ("away", score.away), ("clock", score.clock_s)] {
+            for (field, value) in [("home", score.home), ("away", score.away), ("period", score.period), ("clock", score.clock_s)] {
                 if let Some(value) = value {
                     let _ = write!(text, " {field}={value}");
                 }

@@ -1,0 +1,247 @@
+//! Events and single trades: each once, none lost without a word, whatever connections and subscriptions do.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn events_begin_with_the_first_image() {
+    check(
+        "subscribe AAPL; live; image AAPL seq=9 bid=9.00; cut; wait 1s; open; welcome; ack
+         event AAPL seq=5 phase=HALTED; event AAPL seq=10 phase=OPEN; complete; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 read AAPL bid 9.00 HALTED (+1, - to -)
+            1.000 read [OPEN] AAPL bid 9.00 OPEN
+        "#]],
+    );
+}
+
+#[test]
+fn an_event_of_the_same_message_as_the_first_image_is_given() {
+    // A late instrument: its first message sets a price and halts it.
+    check(
+        "subscribe stock.*; live; image stock.B seq=9 bid=9.00; event stock.B seq=9 phase=HALTED; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read stock.B bid 9.00
+            0.000 read [HALTED] stock.B bid 9.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
+fn a_feed_that_sends_an_image_with_an_event_loses_neither() {
+    // The node lags behind what is known, so its own images say nothing new; events have begun all the same.
+    check(
+        "subscribe AAPL; live; image AAPL seq=20 bid=9.00; read 1; cut; wait 1s; open; welcome resume=IMAGES; ack; image AAPL seq=5 bid=1.00;
+         complete; image AAPL seq=30 bid=3.00; event AAPL seq=30 phase=HALTED; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read AAPL bid 9.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 ready #1
+            1.000 read AAPL bid 3.00
+            1.000 read [HALTED] AAPL bid 3.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
+fn a_replay_may_begin_with_the_event_of_the_first_image() {
+    // The connection broke between the image and the event of one message.
+    check(
+        "subscribe AAPL; live; image AAPL seq=9 bid=9.00; cut; wait 1s; open; welcome; ack
+         event AAPL seq=8 phase=OPEN; event AAPL seq=9 phase=HALTED; complete; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 read AAPL bid 9.00 OPEN (+1, - to -)
+            1.000 read [HALTED] AAPL bid 9.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
+fn trades_that_a_pattern_adds_are_a_gap_where_its_images_were_missing() {
+    // The token covers the symbol, which is held without trades; those of the pattern come with the second Subscribe.
+    check(
+        "subscribe stock.A; live; image stock.A seq=5 last=1.00; subscribe stock.* trades; ack; event stock.A seq=6 trade=1.01; read 2;
+         cut; wait 1s; open; welcome resumed; ack; delta stock.A seq=8 last=1.03; complete 1; image stock.A seq=9 last=1.04; complete;
+         event stock.A seq=10 trade=1.05; read 1; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 ready #2
+            0.000 send subscribe stock.*+trades
+            0.000 read [trade 100 @ 1.01] stock.A last 1.00
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A
+            1.000 send subscribe stock.*+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #2
+            1.000 Live
+            1.000 read stock.A last 1.04 (+2, 1.00 to 1.04)
+            1.000 read [events lost between 6 and 10] stock.A
+            1.000 read [trade 100 @ 1.05] stock.A last 1.04
+            1.000 read stock.A last 1.04 (+1, 1.03 to 1.04)
+        "#]],
+    );
+}
+
+#[test]
+fn trades_that_come_before_the_images_of_their_pattern_are_complete_say_how_far_the_gap_goes() {
+    check(
+        "subscribe stock.A; live; image stock.A seq=5 last=1.00; subscribe stock.* trades; ack; event stock.A seq=6 trade=1.01; read 2;
+         cut; wait 1s; open; welcome resumed; ack; complete 1; event stock.A seq=10 trade=1.05; complete; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 ready #2
+            0.000 send subscribe stock.*+trades
+            0.000 read [trade 100 @ 1.01] stock.A last 1.00
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A
+            1.000 send subscribe stock.*+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #2
+            1.000 Live
+            1.000 read [events lost between 6 and 10] stock.A
+            1.000 read [trade 100 @ 1.05] stock.A last 1.00
+        "#]],
+    );
+}
+
+#[test]
+fn trades_go_on_without_a_gap_where_nothing_happened_in_between() {
+    check(
+        "subscribe stock.A; live; image stock.A seq=5 last=1.00; subscribe stock.* trades; ack; event stock.A seq=6 trade=1.01; read 2;
+         cut; wait 1s; open; welcome resumed; ack; complete 1; image stock.A seq=6 last=1.00; complete;
+         event stock.A seq=10 trade=1.05; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 ready #2
+            0.000 send subscribe stock.*+trades
+            0.000 read [trade 100 @ 1.01] stock.A last 1.00
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A
+            1.000 send subscribe stock.*+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #2
+            1.000 Live
+            1.000 read [trade 100 @ 1.05] stock.A last 1.00
+            1.000 read stock.A last 1.00
+        "#]],
+    );
+}
+
+#[test]
+fn trades_are_asked_for_with_the_token_once_they_are_held() {
+    // The server says itself what is missing since the token.
+    check(
+        "subscribe stock.A trades; live; image stock.A seq=5 last=1.00; event stock.A seq=6 trade=1.01; read 1;
+         cut; wait 1s; open; welcome resumed; ack; announce stock.A; gap stock.A 6 9; delta stock.A seq=8 last=1.03; complete; event stock.A seq=10 trade=1.05; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read [trade 100 @ 1.01] stock.A last 1.00
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #1
+            1.000 Live
+            1.000 read [events lost between 6 and 9] stock.A
+            1.000 read [trade 100 @ 1.05] stock.A last 1.03
+            1.000 read stock.A last 1.03
+        "#]],
+    );
+}
+
+#[test]
+fn trades_that_only_begin_after_a_reconnect_are_a_gap_to_whoever_waited_for_them() {
+    // Asked for while there was no connection, and held before without them: the server is asked with the token.
+    check(
+        "subscribe stock.A; live; image stock.A seq=5 last=1.00; read 1; cut; subscribe stock.A trades; wait 1s; open; welcome resumed; ack;
+         announce stock.A; gap stock.A 1 7; complete; event stock.A seq=8 trade=1.05; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.000 ready #2
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #1
+            1.000 Live
+            1.000 read [events lost between 1 and 7] stock.A
+            1.000 read [trade 100 @ 1.05] stock.A last 1.00
+            1.000 read stock.A last 1.00
+        "#]],
+    );
+}
+
+#[test]
+fn a_node_that_lags_behind_repeats_no_trade_and_reports_none_as_lost() {
+    check(
+        "subscribe stock.A trades; live; image stock.A seq=5 last=1.00; event stock.A seq=9 trade=1.01; read 1;
+         cut; wait 1s; open; welcome resume=IMAGES; ack; image stock.A seq=5 last=1.00; complete; event stock.A seq=9 trade=1.01; event stock.A seq=10 trade=1.05; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read [trade 100 @ 1.01] stock.A last 1.00
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 ready #1
+            1.000 read [trade 100 @ 1.05] stock.A last 1.00
+        "#]],
+    );
+}
