@@ -55,8 +55,8 @@ pub(crate) enum ShardCommand {
     Inspect(oneshot::Sender<EngineStats>),
     /// Copy the book.
     Images(oneshot::Sender<BookImages>),
-    /// List instruments; whether there are more.
-    Instruments(InstrumentPage, oneshot::Sender<(Vec<v1::InstrumentInfo>, bool)>),
+    /// List instruments; behind which id the next page begins.
+    Instruments(InstrumentPage, oneshot::Sender<(Vec<v1::InstrumentInfo>, Option<u32>)>),
     /// Say Goodbye to everyone.
     Drain { retry_after: Duration, spread: Duration },
     /// End the thread, and with it every connection.
@@ -151,8 +151,8 @@ impl Shards {
         feeds
     }
 
-    /// Instruments in the order of their ids, and whether there are more.
-    pub(crate) async fn instruments(&self, page: InstrumentPage) -> (Vec<v1::InstrumentInfo>, bool) {
+    /// Instruments in the order of their ids, and behind which id the next page begins.
+    pub(crate) async fn instruments(&self, page: InstrumentPage) -> (Vec<v1::InstrumentInfo>, Option<u32>) {
         let (answer, answered) = oneshot::channel();
         if let Some(handle) = self.0.handles.first() {
             handle.send(ShardCommand::Instruments(page, answer)).await;

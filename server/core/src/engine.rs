@@ -14,12 +14,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use tickwire_proto::Symbol;
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 use tickwire_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Control};
 
 use crate::access::{Authority, Grant};
-use crate::batch::{Batch, Entry};
+use crate::batch::{Batch, Entry, InstrumentId};
 
 mod announce;
 mod book;
@@ -285,6 +286,30 @@ impl Engine {
         }
     }
 
+    /// A page of the instruments that fit, in the order of ids: those behind `after`, `limit` at most; and behind which id the next page
+    /// begins, `None` after the last. A page may be short, or empty, with more behind it.
+    ///
+    /// Costs one visit per instrument, [`PAGE_VISITS_MAX`] at most.
+    pub fn page(
+        &self,
+        after: InstrumentId,
+        limit: usize,
+        fits: &mut dyn FnMut(&Symbol) -> bool,
+    ) -> (Vec<v1::InstrumentInfo>, Option<InstrumentId>) {
+        let (mut found, mut last) = (Vec::new(), after);
+        for instrument in self.book.behind(after).take(PAGE_VISITS_MAX) {
+            if fits(&instrument.symbol) {
+                if found.len() >= limit {
+                    return (found, Some(last));
+                }
+                found.push(instrument.info.clone());
+            }
+            last = instrument.id();
+        }
+        let more = self.book.behind(last).next().is_some();
+        (found, Some(last).filter(|_| more))
+    }
+
     /// What time of day it is.
     fn unix_us(&self, now: Moment) -> u64 {
         self.clock.unix_us.saturating_add(now.since(self.clock.at).as_micros() as u64)
@@ -332,3 +357,6 @@ fn end(connection: &mut Connection, dispatch: &mut Dispatch, slot: u32, code: Er
 fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
+
+/// Instruments looked at for one page of [`Engine::page`]. The next page begins behind them.
+pub const PAGE_VISITS_MAX: usize = 10_000;

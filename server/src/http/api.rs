@@ -98,7 +98,7 @@ impl Readyz {
     }
 }
 
-/// The instruments that the caller may subscribe to, a page at a time.
+/// The instruments that the caller may subscribe to, a page at a time. A page may be short, or empty, with more behind it: `next_after` says so.
 struct Instruments(Api);
 
 #[handler]
@@ -134,7 +134,7 @@ impl Instruments {
         };
         let limit = number(req, "limit", PAGE_DEFAULT)?.clamp(1, PAGE_MAX) as usize;
         let after = number(req, "after", 0)?;
-        let (infos, more) = self.0.shards.instruments(InstrumentPage { allowed: grant.patterns, pattern, after, limit }).await;
+        let (infos, next_after) = self.0.shards.instruments(InstrumentPage { allowed: grant.patterns, pattern, after, limit }).await;
         let mut body = b"{\"instruments\":[".to_vec();
         for (n, info) in infos.iter().enumerate() {
             if n > 0 {
@@ -142,7 +142,7 @@ impl Instruments {
             }
             encode_info(Encoding::Json, info, &mut body);
         }
-        let next = infos.last().filter(|_| more).map_or_else(|| "null".to_owned(), |info| info.id.to_string());
+        let next = next_after.map_or_else(|| "null".to_owned(), |id| id.to_string());
         body.extend_from_slice(format!("],\"next_after\":{next}}}").as_bytes());
         Ok(body)
     }

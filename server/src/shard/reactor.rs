@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
-use tickwire_core::Engine;
 use tickwire_core::engine::ConnectionKey;
+use tickwire_core::{Engine, InstrumentId};
 use tickwire_proto::v1::{self, ErrorCode};
 use tickwire_proto::{Moment, Symbol};
 use tokio::sync::mpsc;
@@ -151,22 +151,13 @@ impl Reactor {
         BookImages { seq: self.engine.stats().seq, instruments: self.engine.checkpoint() }
     }
 
-    fn instruments(&self, page: &InstrumentPage) -> (Vec<v1::InstrumentInfo>, bool) {
-        let (mut found, mut more) = (Vec::new(), false);
-        self.engine.images(&mut |info, _| {
-            if info.id <= page.after {
-                return;
-            }
-            let Ok(symbol) = Symbol::parse(&info.symbol) else { return };
-            let fits = page.allowed.iter().any(|allowed| allowed.matches(&symbol))
-                && page.pattern.as_ref().is_none_or(|pattern| pattern.matches(&symbol));
-            match fits {
-                true if found.len() < page.limit => found.push(info.clone()),
-                true => more = true,
-                false => {}
-            }
-        });
-        (found, more)
+    fn instruments(&self, page: &InstrumentPage) -> (Vec<v1::InstrumentInfo>, Option<u32>) {
+        let mut fits = |symbol: &Symbol| {
+            page.allowed.iter().any(|allowed| allowed.matches(symbol))
+                && page.pattern.as_ref().is_none_or(|pattern| pattern.matches(symbol))
+        };
+        let (found, next_after) = self.engine.page(InstrumentId(page.after), page.limit, &mut fits);
+        (found, next_after.map(|id| id.0))
     }
 
     fn attach(&mut self, newcomer: Newcomer) {

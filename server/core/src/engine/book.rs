@@ -114,6 +114,11 @@ impl Book {
         self.instruments.iter()
     }
 
+    /// Those whose ids come after `id`, in order.
+    pub(super) fn behind(&self, id: InstrumentId) -> impl Iterator<Item = &Instrument> {
+        self.instruments.get(id.0 as usize..).unwrap_or_default().iter()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Instrument> {
         self.instruments.iter_mut()
     }
