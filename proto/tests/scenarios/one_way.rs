@@ -106,3 +106,28 @@ fn a_new_token_needs_a_new_request() {
     "#]],
     );
 }
+
+#[test]
+fn trades_that_are_wanted_later_are_asked_for_with_the_token() {
+    // The server says what was lost since the token.
+    check_with(
+        one_way(),
+        "subscribe A; live; beat e1:7; image A seq=5 last=1.00; read 1; subscribe A trades; wait 20ms; open; welcome resumed; ack; announce A;
+         gap A 7 9; complete; event A seq=10 trade=1.05; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read A last 1.00
+            0.000 ready #2
+            0.020 shut 3000
+            0.020 Connecting
+            0.020 open #0 ?symbols=A&heartbeat_ms=5000&trades=true after e1:7
+            0.020 Syncing (welcomed as n1-1)
+            0.020 ready #1
+            0.020 Live
+            0.020 read [events lost between 7 and 9] A
+            0.020 read [trade 100 @ 1.05] A last 1.00
+            0.020 read A last 1.00
+        "#]],
+    );
+}

@@ -36,6 +36,7 @@ mod session;
 mod slow;
 mod snapshots;
 mod sports;
+mod trades;
 mod transcript;
 mod world;
 
