@@ -226,7 +226,7 @@ mod tests {
             "page is not true or false (command line)",
             "listen is not ADDRESS:PORT, such as 127.0.0.1:7447 (t.toml:1)",
             "limits.connections_max is not a whole number from 1 to 10000000 (t.toml:4)",
-            "feed.source is not one of amqp, simulated (t.toml:6)",
+            "feed.source is not one of amqp, simulated, recorded (t.toml:6)",
             "auth.jwt.keys[0].alg is not one of HS256, ES256, EdDSA (t.toml:8)",
             "shards is not a whole number from 0 to 256 (environment variable TICKWIRE_SHARDS)",
         ] {

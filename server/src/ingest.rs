@@ -8,6 +8,7 @@ mod catch_up;
 mod clock;
 mod feeder;
 mod inflate;
+mod recorded;
 mod simulated;
 mod source;
 
@@ -30,6 +31,7 @@ pub use self::catch_up::Progress;
 use self::clock::Clock;
 use self::feeder::Feeder;
 pub(crate) use self::inflate::inflate;
+use self::recorded::RecordedLog;
 use self::simulated::Simulated;
 use crate::shard::Shards;
 use crate::telemetry::Metrics;
@@ -54,6 +56,13 @@ pub enum FeedSourceConfig {
         seed: u64,
         /// For measurements: this many symbols at this many updates a second, instead of the lively market.
         steady: Option<(u32, u32)>,
+    },
+    /// A recording. No broker.
+    Recorded {
+        /// The file that `tickwire record` made.
+        file: std::path::PathBuf,
+        /// So many times as fast as it was.
+        speed: u32,
     },
     /// RabbitMQ.
     Amqp(AmqpConfig),
@@ -95,6 +104,9 @@ pub fn start(
     match config.source {
         FeedSourceConfig::Simulated { seed, steady } => {
             tokio::spawn(feeder.run(Simulated::new(seed, steady, clock), stop));
+        }
+        FeedSourceConfig::Recorded { file, speed } => {
+            tokio::spawn(feeder.run(RecordedLog::start(file, speed, clock), stop));
         }
         FeedSourceConfig::Amqp(amqp) => {
             let source = Amqp::start(amqp, node, clock, metrics);

@@ -1,8 +1,11 @@
 //! The recorded day of the simulated market: it can be made again, it comes to the same book, and damage is told.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use tickwire_rig::Tickwire;
@@ -71,6 +74,40 @@ fn damage_costs_a_block_and_is_told() -> Result<()> {
     let output = replay(damaged, &["--into-engine"])?;
     assert!(output.status.code() == Some(1) && String::from_utf8(output.stderr)?.contains("not_a_recording: "));
     Ok(())
+}
+
+#[test]
+fn a_server_plays_a_recording() -> Result<()> {
+    let day = day();
+    let day = day.to_str().context("a path")?;
+    // Half a day in some seconds; the gaps between its pieces are no losses.
+    let server = Tickwire::start(&["demo", "--recording", day, "--speed", "5000"])?;
+    let by = Instant::now() + Duration::from_secs(60);
+    loop {
+        let page = get(&server, "/v1/instruments")?;
+        let names = page.matches(r#""symbol":"#).count();
+        if get(&server, "/readyz")?.starts_with("HTTP/1.1 200") && names == INSTRUMENTS.parse::<usize>()? {
+            break;
+        }
+        assert!(Instant::now() < by, "{names} instruments");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // In the end it has applied what the recording has.
+    let accepted = format!("tickwire_feed_updates_total {UPDATES}");
+    while !get(&server, "/metrics")?.contains(&accepted) {
+        assert!(Instant::now() < by, "not {accepted}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// The whole answer to one request.
+fn get(server: &Tickwire, path: &str) -> Result<String> {
+    let mut socket = TcpStream::connect(server.address())?;
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address())?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 const MESSAGES: &str = "5128";

@@ -26,7 +26,7 @@ fn every_problem_is_listed_and_the_exit_code_is_2() {
         "bad.toml:1",
         "limits.connections_maxx is not a known key; did you mean limits.connections_max?",
         "bad.toml:3",
-        "feed.source is not one of amqp, simulated",
+        "feed.source is not one of amqp, simulated, recorded",
         "bad.toml:6",
         "shards is not a whole number from 0 to 256 (environment variable TICKWIRE_SHARDS)",
         "heartbeat_ms is not a whole number from 500 to 30000 (command line)",

@@ -16,6 +16,12 @@ pub(crate) struct Demo {
     /// For measurements: SYMBOLSxRATE, such as 10x1000, instead of the lively market
     #[arg(long, value_name = "SYMBOLSxRATE")]
     steady: Option<String>,
+    /// Play a file that `tickwire record` made, instead of the market
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "steady"])]
+    recording: Option<String>,
+    /// How many times as fast as it was
+    #[arg(long, value_name = "FACTOR", requires = "recording")]
+    speed: Option<String>,
     /// Let others than this machine connect, without a token
     #[arg(long)]
     allow_remote: bool,
@@ -34,6 +40,10 @@ impl Demo {
             overrides.defaults.extend(rule(0, "bench"));
         } else {
             overrides.defaults.extend(["stock", "crypto", "soccer"].iter().enumerate().flat_map(|(n, feed)| rule(n, feed)));
+        }
+        if let Some(file) = self.recording {
+            overrides.keys.extend([own(("feed.source", "recorded")), ("feed.recorded.file".to_owned(), file)]);
+            overrides.keys.extend(self.speed.map(|speed| ("feed.recorded.speed".to_owned(), speed)));
         }
         if self.allow_remote {
             overrides.keys.push(own(("auth.anonymous.allow_remote", "true")));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tickwire::publish::{Publisher, PublisherState};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing_subscriber::EnvFilter;
 
 /// Lines of one command, each with its name in front.
@@ -39,21 +39,22 @@ impl Progress {
         let (mut since, mut updates, mut messages) = (Instant::now(), 0, 0);
         let mut states = publisher.states();
         loop {
-            let blocked = states.wait_for(|state| matches!(state, PublisherState::Blocked(_)));
-            if matches!(publisher.state(), PublisherState::Blocked(_)) || timeout(EVERY, blocked).await.is_err() {
-                let stats = publisher.stats();
-                let rate = |now: u64, before: u64| (now - before) as f64 / since.elapsed().as_secs_f64().max(0.001);
-                let (confirmed, total) = (stats.confirmed, stats.messages);
-                let rate = match stats.updates {
-                    0 => format!("{total} messages, {confirmed} confirmed, {:.0} messages/s", rate(total, messages)),
-                    all => format!("{all} updates in {total} messages, {confirmed} confirmed, {:.0} updates/s", rate(all, updates)),
-                };
-                (since, updates, messages) = (Instant::now(), stats.updates, stats.messages);
-                self.tell(&format!("{rate}{}", state(publisher)));
+            let is_blocked = |state: &PublisherState| matches!(state, PublisherState::Blocked(_));
+            if is_blocked(&publisher.state()) {
+                sleep(EVERY).await;
+            } else if let Ok(Err(_)) = timeout(EVERY, states.wait_for(is_blocked)).await {
+                // The publisher has ended, and whoever publishes finds that out.
+                std::future::pending::<()>().await;
             }
-            if matches!(publisher.state(), PublisherState::Blocked(_)) {
-                tokio::time::sleep(EVERY).await;
-            }
+            let stats = publisher.stats();
+            let rate = |now: u64, before: u64| (now - before) as f64 / since.elapsed().as_secs_f64().max(0.001);
+            let (confirmed, total) = (stats.confirmed, stats.messages);
+            let done = match stats.updates {
+                0 => format!("{total} messages, {confirmed} confirmed, {:.0} messages/s", rate(total, messages)),
+                all => format!("{all} updates in {total} messages, {confirmed} confirmed, {:.0} updates/s", rate(all, updates)),
+            };
+            (since, updates, messages) = (Instant::now(), stats.updates, stats.messages);
+            self.tell(&format!("{done}{}", state(publisher)));
         }
     }
 

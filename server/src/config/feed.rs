@@ -1,5 +1,6 @@
 //! The settings of the feed side.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -13,12 +14,18 @@ use super::check::Checker;
 use crate::ingest::{
     AmqpConfig, BrokerTls, BrokerTlsError, BrokerUrl, Brokers, FeedConfig, FeedSourceConfig, Mode, Topology, default_intake,
 };
+use crate::recording::Reader;
 
 /// Checks everything below `feed`.
 pub(super) fn check(checker: &mut Checker<'_>) -> FeedConfig {
     let simulated = simulated(checker);
     let amqp = amqp(checker);
-    let source = if checker.text("feed.source") == "simulated" { Some(simulated) } else { amqp.map(FeedSourceConfig::Amqp) };
+    let recorded = recorded(checker);
+    let source = match checker.text("feed.source").as_str() {
+        "simulated" => Some(simulated),
+        "recorded" => recorded,
+        _ => amqp.map(FeedSourceConfig::Amqp),
+    };
     // Without a source there is a problem, and the configuration is not used.
     let source = source.unwrap_or(FeedSourceConfig::Simulated { seed: 0, steady: None });
     let (intake, rates) = intake(checker);
@@ -31,6 +38,21 @@ fn simulated(checker: &mut Checker<'_>) -> FeedSourceConfig {
         checker.problem("feed.simulated.steady_rate", "and steady_symbols go together: both 0, or both more");
     }
     FeedSourceConfig::Simulated { seed: checker.number("feed.simulated.seed"), steady: (symbols > 0).then_some((symbols, rate)) }
+}
+
+fn recorded(checker: &mut Checker<'_>) -> Option<FeedSourceConfig> {
+    let (file, speed) = (checker.text_or_none("feed.recorded.file"), checker.number("feed.recorded.speed") as u32);
+    if checker.text("feed.source") != "recorded" {
+        return None;
+    }
+    let Some(file) = file else {
+        checker.problem("feed.recorded.file", "is missing; name a file that `tickwire record` made");
+        return None;
+    };
+    if let Err(error) = Reader::open(Path::new(&file)) {
+        checker.problem("feed.recorded.file", format!("{file} {error}"));
+    }
+    Some(FeedSourceConfig::Recorded { file: file.into(), speed })
 }
 
 fn amqp(checker: &mut Checker<'_>) -> Option<AmqpConfig> {

@@ -200,7 +200,12 @@ pub const KEYS: &[Key] = &[
     key("drain.within_ms", Kind::Number(0, 600_000), "10000", "Time to leave politely after SIGTERM, milliseconds."),
     key("drain.retry_after_ms", Kind::Number(0, 600_000), "500", "When clients are told to come back, milliseconds after Goodbye."),
     key("drain.spread_ms", Kind::Number(0, 600_000), "5000", "Over how long they are spread then, milliseconds."),
-    key("feed.source", Kind::Choice(&["amqp", "simulated"]), "amqp", "Where updates come from: RabbitMQ, or the built-in market."),
+    key(
+        "feed.source",
+        Kind::Choice(&["amqp", "simulated", "recorded"]),
+        "amqp",
+        "Where updates come from: RabbitMQ, the built-in market, or a recording.",
+    ),
     key(
         "feed.amqp.url",
         Kind::Urls,
@@ -266,6 +271,13 @@ pub const KEYS: &[Key] = &[
         "For measurements: this many symbols `bench.S0` ... instead of the lively market.",
     ),
     key("feed.simulated.steady_rate", Kind::Number(0, 10_000_000), "0", "For measurements: updates a second, over all symbols."),
+    key(
+        "feed.recorded.file",
+        Kind::Text,
+        "",
+        "A file that `tickwire record` made. Each start plays it from its beginning, as a log of its own.",
+    ),
+    key("feed.recorded.speed", Kind::Number(1, 1_000_000), "1", "How many times as fast as it was."),
     key(
         "feed.mappings[].pattern",
         Kind::Text,
