@@ -28,10 +28,19 @@ async fn without_streams_every_loss_is_told_and_the_rest_is_right() {
     house.broker.control(&["eval", DELETE_OWN_QUEUES]).unwrap();
     wait_until(&mut view, "the loss is told", |view| view.gaps >= SYMBOLS as u32).await;
     wait_until(&mut view, "the feed is live again", |view| passed_through(&view.health, &[Live, Down, Live])).await;
+    assert_eq!(counter(&house, "tickwire_queue_losses_total").await, 1);
+
+    // The same when the broker crashes under load; what the publisher sends again afterwards turns nothing back.
+    let told = view.borrow().gaps;
+    house.broker.kill().unwrap();
+    house.ready(503).await;
+    house.broker.restart().unwrap();
+    house.ready(200).await;
+    wait_until(&mut view, "the loss is told again", |view| view.gaps >= told + SYMBOLS as u32).await;
+    wait_until(&mut view, "the feed is live again", |view| passed_through(&view.health, &[Live, Down, Live, Down, Live])).await;
     let (last, _signs_of_life) = feed.end().await;
     wait_for_versions(&mut view, "class 0", &last).await;
     assert_eq!(view.borrow().connections, 1, "the client keeps its connection");
-    assert_eq!(counter(&house, "tickwire_queue_losses_total").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,7 +15,7 @@ use thiserror::Error;
 use tickwire_core::checkpoint::Assembler;
 use tickwire_proto::v1;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::backoff::chance;
 use super::failure::Failure;
@@ -90,6 +90,7 @@ pub(crate) struct Listener {
     assembler: Assembler,
     /// Complete, and not given out yet.
     whole: Option<v1::Checkpoint>,
+    passed_over: PassedOver,
 }
 
 impl Listener {
@@ -100,7 +101,7 @@ impl Listener {
 
     async fn start_at(connection: &Connection, names: &Names, offset: AMQPValue) -> Result<Self, Failure> {
         let (_, consumer) = read_stream(connection, &names.checkpoint, offset, PREFETCH).await?;
-        Ok(Self { consumer, assembler: Assembler::new(), whole: None })
+        Ok(Self { consumer, assembler: Assembler::new(), whole: None, passed_over: PassedOver::default() })
     }
 
     /// The next checkpoint of which all parts have come. Cancel safe.
@@ -122,10 +123,27 @@ impl Listener {
                     self.whole = self.assembler.newest().cloned();
                 }
             }
-            Err(cause) => warn!(%cause, "passed over a checkpoint"),
+            Err(cause) => self.passed_over.note(cause),
         }
         delivery.ack(BasicAckOptions { multiple: true }).await?;
         Ok(())
+    }
+}
+
+/// Messages that could not be read. The first is worth a warning; nodes of another version write one every minute.
+#[derive(Debug, Default)]
+struct PassedOver {
+    count: u64,
+}
+
+impl PassedOver {
+    fn note(&mut self, cause: Unreadable) {
+        self.count += 1;
+        if self.count == 1 {
+            warn!(%cause, "passes over a checkpoint, and others that cannot be read");
+        } else {
+            debug!(%cause, count = self.count, "passed over a checkpoint");
+        }
     }
 }
 
@@ -173,7 +191,7 @@ pub(crate) async fn newest_in_queue(connection: &Connection, names: &Names) -> R
             Err(error) => return Err(error.into()),
         }
     };
-    let (mut assembler, mut seen) = (Assembler::new(), Vec::new());
+    let (mut assembler, mut seen, mut passed_over) = (Assembler::new(), Vec::new(), PassedOver::default());
     while let Ok(delivery) = timeout_at(give_up.min(Instant::now() + QUIET), consumer.next()).await {
         let delivery = delivery.ok_or_else(|| Failure::Away("the queue of checkpoints ended".to_owned()))??;
         match open(&delivery.data) {
@@ -181,7 +199,7 @@ pub(crate) async fn newest_in_queue(connection: &Connection, names: &Names) -> R
                 seen.push((delivery.acker, part.epoch.clone(), part.seq));
                 assembler.take(part);
             }
-            Err(cause) => warn!(%cause, "passed over a checkpoint"),
+            Err(cause) => passed_over.note(cause),
         }
     }
     let newest = assembler.newest().cloned();
