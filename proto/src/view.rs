@@ -213,13 +213,15 @@ fn scale(places: u32) -> Scale {
 mod tests {
     use alloc::string::ToString;
     use alloc::sync::Arc;
+    use alloc::vec::Vec;
 
     use super::*;
     use crate::Symbol;
     use crate::image::Image;
 
     fn instrument(symbol: &str, image: Image) -> Instrument {
-        let info = v1::InstrumentInfo { price_scale: 2, outcome_names: [(1, "ARS".to_string())].into(), ..v1::InstrumentInfo::default() };
+        let outcome_names = [(1, "ARS".to_string())].into();
+        let info = v1::InstrumentInfo { price_scale: 2, quantity_scale: 1, outcome_names, ..v1::InstrumentInfo::default() };
         Instrument { symbol: Symbol::parse(symbol).unwrap(), info: Arc::new(info), image, seq: 7, ts_event_us: 1, merged: 0 }
     }
 
@@ -237,6 +239,81 @@ mod tests {
         let odds = v1::Odds { outcomes: [outcome, v1::Outcome { id: 2, ..outcome }].into(), ..v1::Odds::default() };
         check("m", Image { odds: Some(odds), ..Image::default() }, "m ARS 2.10/- #2 2.10/-");
         check("empty", Image::default(), "empty");
+    }
+
+    #[test]
+    fn every_value_has_the_point_of_its_own_scale() {
+        let quote = v1::Quote {
+            bid: Some(101),
+            bid_quantity: Some(201),
+            ask: Some(102),
+            ask_quantity: Some(202),
+            last: Some(103),
+            last_quantity: Some(203),
+            volume: Some(204),
+            turnover: Some(104),
+            trades: Some(7),
+            open: Some(105),
+            high: Some(106),
+            low: Some(107),
+            previous_close: Some(108),
+            interval_high: Some(109),
+            interval_low: Some(110),
+            ..v1::Quote::default()
+        };
+        let instrument = instrument("a", Image { quote: Some(quote), ..Image::default() });
+        let texts = |values: &[Option<Price>]| values.iter().map(|value| value.map(|value| value.to_string())).collect::<Vec<_>>();
+        let prices = [
+            instrument.bid(),
+            instrument.ask(),
+            instrument.last(),
+            instrument.turnover(),
+            instrument.open(),
+            instrument.high(),
+            instrument.low(),
+            instrument.previous_close(),
+            instrument.interval_high(),
+            instrument.interval_low(),
+        ];
+        assert_eq!(texts(&prices), (101..=110).map(|cents| Some(alloc::format!("1.{:02}", cents - 100))).collect::<Vec<_>>());
+        let quantities = [instrument.bid_quantity(), instrument.ask_quantity(), instrument.last_quantity(), instrument.volume()];
+        assert_eq!(texts(&quantities), (201..=204).map(|tenths| Some(alloc::format!("20.{}", tenths - 200))).collect::<Vec<_>>());
+        assert_eq!(instrument.trades(), Some(7));
+        let unknown = Instrument { image: Image::default(), ..instrument };
+        assert_eq!((unknown.turnover(), unknown.volume(), unknown.trades()), (None, None, None));
+    }
+
+    #[test]
+    fn every_kind_of_event_has_its_words() {
+        let said = |body| {
+            let update = v1::Update { body, ..v1::Update::default() };
+            Change::Event { symbol: Symbol::parse("a").unwrap(), update, instrument: instrument("a", Image::default()) }.to_string()
+        };
+        let trade = v1::Trade { price: 18_742, quantity: 15, ..v1::Trade::default() };
+        assert_eq!(said(Some(Body::Trade(trade.clone()))), "[trade 1.5 @ 187.42] a");
+        assert_eq!(said(Some(Body::Trade(v1::Trade { correction: true, ..trade.clone() }))), "[correction 1.5 @ 187.42] a");
+        assert_eq!(said(Some(Body::Trade(v1::Trade { bust: true, correction: true, ..trade }))), "[bust 1.5 @ 187.42] a");
+        assert_eq!(said(Some(Body::Bar(v1::Bar { length_s: 60, close: 18_700, ..v1::Bar::default() }))), "[bar 60 s closed at 187.00] a");
+        assert_eq!(said(Some(Body::Status(v1::Status { phase: TradingPhase::Open as i32, ..v1::Status::default() }))), "[OPEN] a");
+        assert_eq!(said(Some(Body::Score(v1::Score::default()))), "[score] a");
+        assert_eq!(said(Some(Body::Odds(v1::Odds::default()))), "[odds] a");
+        assert_eq!(said(Some(Body::Quote(v1::Quote::default()))), "[quote] a");
+        assert_eq!(said(None), "a");
+    }
+
+    #[test]
+    fn a_gap_names_its_instrument_and_shows_no_state() {
+        let gap = Change::Gap { symbol: Symbol::parse("stock.AAPL").unwrap(), from: 7, to: 12 };
+        assert_eq!(gap.to_string(), "[events lost between 7 and 12] stock.AAPL");
+        assert_eq!((gap.symbol().as_str(), gap.instrument().is_none()), ("stock.AAPL", true));
+    }
+
+    #[test]
+    fn a_match_that_is_over_says_so() {
+        let score = v1::Score { home: Some(2), away: Some(1), r#final: Some(true), ..v1::Score::default() };
+        let state = Change::State(instrument("m", Image { score: Some(score), ..Image::default() }));
+        assert_eq!(state.to_string(), "m 2-1 final");
+        assert_eq!(state.symbol().as_str(), "m");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::panic::catch_unwind;
 
 use tickwire_fuzz::mutate::Mutator;
-use tickwire_fuzz::{TARGETS, corpus};
+use tickwire_fuzz::{TARGETS, Target, corpus};
 
 #[test]
 fn every_target_survives_its_corpus_and_mutations_of_it() {
@@ -12,13 +12,21 @@ fn every_target_survives_its_corpus_and_mutations_of_it() {
     for target in TARGETS {
         let inputs = corpus::load(target.name).unwrap();
         assert!(!inputs.is_empty(), "{} starts from something", target.name);
-        let mut mutator = Mutator::new(seed);
-        let mutated = (0..mutations).map(|_| mutator.mutate(&inputs));
-        for input in inputs.iter().cloned().chain(mutated) {
-            let survived = catch_unwind(|| (target.run)(&input)).is_ok();
-            assert!(survived, "{} does not survive {}", target.name, corpus::hex(&input));
-        }
+        let fatal = first_fatal(*target, &inputs, mutations, seed);
+        assert_eq!(fatal.map(|input| corpus::hex(&input)), None, "{} does not survive", target.name);
     }
+}
+
+/// The runner itself can fail: a promise that some inputs break is found broken, by an input that breaks it.
+#[test]
+fn a_broken_promise_is_found() {
+    let target = Target { name: "broken", run: |bytes| assert!(!bytes.contains(&b'!'), "a promise") };
+    let kept = [b"?".to_vec(), b"a!".to_vec()];
+    assert_eq!(first_fatal(target, &kept, 0, 1), Some(b"a!".to_vec()), "an input that was kept");
+    let input = first_fatal(target, &kept[..1], 100_000, 1).expect("mutations of a harmless input find one");
+    assert!(input.contains(&b'!'));
+    let harmless = Target { run: |_| {}, ..target };
+    assert_eq!(first_fatal(harmless, &kept, 1_000, 1), None);
 }
 
 #[test]
@@ -27,6 +35,13 @@ fn every_target_has_its_program() {
     for target in TARGETS {
         assert!(manifest.contains(&format!("name = \"{}\"", target.name)), "{} is missing in libfuzzer/Cargo.toml", target.name);
     }
+}
+
+/// The first of `inputs`, or of mutations of them, that breaks a promise.
+fn first_fatal(target: Target, inputs: &[Vec<u8>], mutations: u64, seed: u64) -> Option<Vec<u8>> {
+    let mut mutator = Mutator::new(seed);
+    let mutated = (0..mutations).map(|_| mutator.mutate(inputs));
+    inputs.iter().cloned().chain(mutated).find(|input| catch_unwind(|| (target.run)(input)).is_err())
 }
 
 /// Mutations for each target in a usual run.
