@@ -22,7 +22,7 @@ fn builder(server: &Tickwire) -> Builder {
 }
 
 /// Version of a steady instrument, after checking its price against the model.
-fn version(instrument: &Instrument) -> Result<u64> {
+pub(crate) fn version(instrument: &Instrument) -> Result<u64> {
     let index: u64 = instrument.symbol.as_str().strip_prefix("bench.S").context("another symbol")?.parse()?;
     let quote = instrument.image.quote.context("no quote")?;
     let version = quote.trades.context("no version")?;

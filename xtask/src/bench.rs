@@ -7,9 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use crate::guard;
-use crate::peers;
 use crate::test::cargo;
+use crate::{guard, peers, shaped};
 
 /// What can be measured.
 #[derive(Clone, Debug, Subcommand)]
@@ -22,6 +21,9 @@ pub(crate) enum Bench {
     },
     /// Tickwire beside its floor and beside other servers, which are installed where they are missing: the table of ratios. About ten minutes.
     Peers(Peers),
+    /// Measure how old is what a client holds on a link of 400 kbit/s with four times as much data, in network namespaces: directly and behind
+    /// NGINX. Needs root. Seven minutes.
+    Shaped(shaped::Shaped),
     /// Count the instructions of the tick path, and compare them with `tests/guard/baseline.txt`. Half a minute.
     Guard {
         /// Write what was counted as the new baseline; commit it with the change that explains it.
@@ -39,6 +41,7 @@ impl Bench {
         match self {
             Self::Smoke { json } => smoke(root, json.as_deref()),
             Self::Peers(peers) => peers.run(root),
+            Self::Shaped(shaped) => shaped.run(root),
             Self::Guard { update: false } => guard::check(root),
             Self::Guard { update: true } => guard::update(root),
         }

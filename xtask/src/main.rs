@@ -8,6 +8,7 @@ mod fuzz;
 mod guard;
 mod peers;
 mod setup;
+mod shaped;
 mod test;
 mod wasm;
 

@@ -39,6 +39,14 @@ pub(crate) const PYTHON: Need =
 /// The command-line HTTP client of the SSE example.
 pub(crate) const CURL: Need = Need { purpose: "the SSE one-liner", any_of: &["curl"], packages: &["curl"] };
 
+/// A proxy.
+pub(crate) const NGINX: Need =
+    Need { purpose: "a proxy in front of the server, on narrow links", any_of: &["nginx", "/usr/sbin/nginx"], packages: &["nginx-light"] };
+
+/// Network namespaces, and links that carry only so much.
+pub(crate) const IPROUTE: Need =
+    Need { purpose: "narrow links between network namespaces", any_of: &["tc", "/usr/sbin/tc", "/sbin/tc"], packages: &["iproute2"] };
+
 /// Counts instructions.
 pub(crate) const VALGRIND: Need =
     Need { purpose: "counting the instructions of the tick path", any_of: &["valgrind"], packages: &["valgrind"] };

@@ -15,7 +15,17 @@ use crate::{guard, setup, wasm};
 pub(crate) fn run(root: &Path, quick: bool) -> Result<()> {
     let steps: Vec<Step> = STEPS.iter().copied().filter(|step| if quick { step.quick } else { step.whole }).collect();
     if !quick {
-        setup::ensure(&[setup::RABBITMQ, setup::CHROMIUM, setup::NODE, setup::NPM, setup::PYTHON, setup::CURL, setup::VALGRIND])?;
+        setup::ensure(&[
+            setup::RABBITMQ,
+            setup::CHROMIUM,
+            setup::NODE,
+            setup::NPM,
+            setup::PYTHON,
+            setup::CURL,
+            setup::NGINX,
+            setup::IPROUTE,
+            setup::VALGRIND,
+        ])?;
     }
     let all = Instant::now();
     for (index, step) in steps.iter().enumerate() {

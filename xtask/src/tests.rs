@@ -25,7 +25,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("tickwire-rig", &[]),
     ("tickwire-tests", &["tickwire-proto", "tickwire-simulator", "tickwire", "tickwire-rig"]),
     // The floor writes the same bytes in its own way, of the same market.
-    ("tickwire-bench", &["tickwire-proto", "tickwire-simulator", "tickwire-load"]),
+    // What a client holds is asked of the Rust SDK.
+    ("tickwire-bench", &["tickwire-proto", "tickwire-simulator", "tickwire-load", "tickwire", "tickwire-rig"]),
     ("tickwire-fuzz", &["tickwire-proto", "tickwire-core", "tickwire-server"]),
     ("tickwire-guard", &["tickwire-proto", "tickwire-core"]),
     ("tickwire-examples", &["tickwire"]),

@@ -2,6 +2,7 @@
 
 mod floor;
 mod peers;
+mod shaped;
 mod smoke;
 
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ enum Workload {
     Floor(floor::Floor),
     /// Tickwire beside the floor and beside other servers.
     Peers(peers::Peers),
+    /// How old is what a client holds on a narrow link: directly and behind NGINX.
+    Shaped(shaped::Shaped),
     /// CPU per delivered update with and without conflation, and memory per idle connection.
     Smoke {
         /// The `tickwire` program.
@@ -37,6 +40,7 @@ fn main() -> Result<()> {
     match Cli::parse().workload {
         Workload::Floor(floor) => floor.run(),
         Workload::Peers(peers) => peers.run(),
+        Workload::Shaped(shaped) => shaped.run(),
         Workload::Smoke { server, json } => smoke::run(&server, json.as_deref()),
     }
 }

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use crate::narrow::{End, NarrowLink};
+
 /// A running `tickwire`. Dropping it kills it; if the test has failed, its log is shown.
 #[derive(Debug)]
 pub struct Tickwire {
@@ -35,13 +37,28 @@ impl Tickwire {
     /// # Errors
     /// See [`Tickwire::start`].
     pub fn start_with(args: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tickwire-{}-{}.log", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
-        let log = std::env::temp_dir().join(name);
-        let mut command = command(args, environment)?;
+        let mut command = command(&[program_text()?], args, environment);
         if !args.iter().any(|arg| arg.starts_with("--listen")) {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        Self::launch(command)
+    }
+
+    /// Starts `tickwire ARGS` at the server's end of a narrow link, on a free port of its address there.
+    ///
+    /// # Errors
+    /// See [`Tickwire::start`].
+    pub fn start_at(link: &NarrowLink, args: &[&str]) -> Result<Self> {
+        let mut command = command(&link.words(End::Server, Self::program()?), args, &[]);
+        command.arg(format!("--listen={}:0", End::Server.address()));
+        Self::launch(command)
+    }
+
+    /// Starts it, and waits until it listens.
+    fn launch(mut command: Command) -> Result<Self> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tickwire-{}-{}.log", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let log = std::env::temp_dir().join(name);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?).spawn()?;
         let stdout = child.stdout.take().context("stdout is piped")?;
         let (tell, told) = mpsc::channel();
@@ -64,7 +81,7 @@ impl Tickwire {
             Err(error) => {
                 let _ = child.kill();
                 let status = child.wait()?;
-                bail!("tickwire {args:?} {error} instead of its address, and ended with {status}:\n{}", fs::read_to_string(&log)?)
+                bail!("{command:?} {error} instead of its address, and ended with {status}:\n{}", fs::read_to_string(&log)?)
             }
         }
     }
@@ -74,7 +91,7 @@ impl Tickwire {
     /// # Errors
     /// It does not build.
     pub fn run(args: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
-        Ok(command(args, environment)?.stdin(Stdio::null()).output()?)
+        Ok(command(&[program_text()?], args, environment).stdin(Stdio::null()).output()?)
     }
 
     /// The program, built for the profile of the running test.
@@ -178,8 +195,14 @@ impl Drop for Tickwire {
     }
 }
 
-fn command(args: &[&str], environment: &[(&str, &str)]) -> Result<Command> {
-    let mut command = Command::new(Tickwire::program()?);
+fn program_text() -> Result<String> {
+    Ok(Tickwire::program()?.to_string_lossy().into_owned())
+}
+
+/// The command of these words, the program among them.
+fn command(words: &[String], args: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
     // What configures the one who runs the tests does not configure the program under test.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TICKWIRE_") {
@@ -187,7 +210,7 @@ fn command(args: &[&str], environment: &[(&str, &str)]) -> Result<Command> {
         }
     }
     command.args(args).envs(environment.iter().copied());
-    Ok(command)
+    command
 }
 
 fn build() -> Result<PathBuf> {
