@@ -198,7 +198,7 @@ impl Table {
         if core::mem::take(&mut row.doubtful) && update.seq > known {
             // An image may stand for an event at its own position.
             let to = if is_image { update.seq.saturating_add(1) } else { update.seq };
-            row.told_up_to(update.seq);
+            row.told_up_to(to.saturating_sub(1));
             self.push_gap(number, known, to, stats, outputs);
         }
         if is_single_trade {

@@ -72,7 +72,8 @@ impl Session {
             if matches!(self.link, Link::Parked) {
                 self.connect(self.now);
             } else if self.link.has_transport() {
-                let differs = self.sse_query() != self.asked_query;
+                // What was refused and is wanted anew reads the same, and deserves another answer.
+                let differs = self.sse_query() != self.asked_query || self.wanted.has_unasked();
                 self.reopen_at = differs.then(|| self.reopen_at.unwrap_or(self.now + REOPEN_AFTER));
             }
         }

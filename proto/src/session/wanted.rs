@@ -262,6 +262,11 @@ impl Wanted {
         self.changed
     }
 
+    /// Whether the server has not been asked for something.
+    pub(super) fn has_unasked(&self) -> bool {
+        self.targets.values().any(|target| target.wire == Wire::Unasked)
+    }
+
     /// Whether every target was answered, and all their images are here.
     pub(super) fn is_settled(&self) -> bool {
         self.targets.values().all(|target| matches!(target.wire, Wire::Complete { .. } | Wire::Refused { .. }))

@@ -144,6 +144,38 @@ fn trades_that_come_before_the_images_of_their_pattern_are_complete_say_how_far_
 }
 
 #[test]
+fn a_trade_that_shares_its_message_with_the_first_event_after_a_loss_is_in_the_gap() {
+    // Events go on with the symbol, trades only with the pattern: the trade of message 8 is lost.
+    check(
+        "subscribe stock.A; live; image stock.A seq=5 last=1.00; subscribe stock.* trades; ack; event stock.A seq=6 trade=1.01; read 2;
+         cut; wait 1s; open; welcome resume=IMAGES; ack; event stock.A seq=8 phase=HALTED; complete 1; image stock.A seq=9 last=1.04; complete;
+         event stock.A seq=10 trade=1.05; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 ready #2
+            0.000 send subscribe stock.*+trades
+            0.000 read [trade 100 @ 1.01] stock.A last 1.00
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A
+            1.000 send subscribe stock.*+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #2
+            1.000 Live
+            1.000 read [events lost between 6 and 8] stock.A
+            1.000 read [HALTED] stock.A last 1.00 HALTED
+            1.000 read [events lost between 7 and 10] stock.A
+            1.000 read [trade 100 @ 1.05] stock.A last 1.04 HALTED
+            1.000 read stock.A last 1.04 HALTED
+        "#]],
+    );
+}
+
+#[test]
 fn trades_go_on_without_a_gap_where_nothing_happened_in_between() {
     check(
         "subscribe stock.A; live; image stock.A seq=5 last=1.00; subscribe stock.* trades; ack; event stock.A seq=6 trade=1.01; read 2;

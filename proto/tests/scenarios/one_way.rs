@@ -131,3 +131,23 @@ fn trades_that_are_wanted_later_are_asked_for_with_the_token() {
         "#]],
     );
 }
+
+#[test]
+fn what_was_refused_and_is_wanted_anew_is_asked_for_again() {
+    check_with(
+        one_way(),
+        "subscribe A,B; connect; open; welcome; ack B=UNKNOWN_SYMBOL; complete; wait 1s; subscribe B; wait 20ms; open; welcome; ack; complete",
+        expect![[r#"
+            0.000 Connecting
+            0.000 open #0 ?symbols=A,B&heartbeat_ms=5000
+            0.000 Syncing (welcomed as n1-1)
+            0.000 refused B of #1: UNKNOWN_SYMBOL
+            0.000 Live
+            1.020 shut 3000
+            1.020 Connecting
+            1.020 open #0 ?symbols=A,B&heartbeat_ms=5000
+            1.020 Syncing (welcomed as n1-1)
+            1.020 Live
+        "#]],
+    );
+}
