@@ -198,8 +198,8 @@ impl Table {
         if core::mem::take(&mut row.doubtful) && update.seq > known {
             // An image may stand for an event at its own position.
             let to = if is_image { update.seq.saturating_add(1) } else { update.seq };
-            row.told_up_to(to.saturating_sub(1));
-            self.push_gap(number, known, to, stats, outputs);
+            let from = row.tell_loss(known, to);
+            self.push_gap(number, from, to, stats, outputs);
         }
         if is_single_trade {
             self.mend_trades_of(number, update.seq, stats, outputs);

@@ -176,6 +176,56 @@ fn a_trade_that_shares_its_message_with_the_first_event_after_a_loss_is_in_the_g
 }
 
 #[test]
+fn a_trade_may_be_lost_behind_the_event_of_its_message() {
+    // The event leaves at once, the trade with its lane: the connection broke in between.
+    check(
+        "subscribe stock.A trades; live; image stock.A seq=5 last=1.00; event stock.A seq=6 phase=HALTED; read 1;
+         cut; wait 1s; open; welcome resume=IMAGES; ack; image stock.A seq=6 phase=HALTED; complete; event stock.A seq=9 trade=1.01; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read stock.A last 1.00
+            0.000 read [HALTED] stock.A last 1.00 HALTED
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #1
+            1.000 Live
+            1.000 read [events lost between 5 and 7] stock.A
+            1.000 read [trade 100 @ 1.01] stock.A last 1.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
+fn the_gap_of_a_connection_that_starts_anew_begins_with_that_trade() {
+    check(
+        "subscribe stock.A trades; live; image stock.A seq=5 last=1.00; event stock.A seq=6 phase=HALTED; read 1;
+         cut; wait 1s; open; welcome resume=IMAGES; ack; image stock.A seq=8 phase=OPEN; complete; event stock.A seq=9 trade=1.01; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read stock.A last 1.00
+            0.000 read [HALTED] stock.A last 1.00 HALTED
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #1
+            1.000 Live
+            1.000 read [events lost between 5 and 9] stock.A
+            1.000 read [trade 100 @ 1.01] stock.A last 1.00 OPEN
+            1.000 read stock.A last 1.00 OPEN
+        "#]],
+    );
+}
+
+#[test]
 fn trades_go_on_without_a_gap_where_nothing_happened_in_between() {
     check(
         "subscribe stock.A; live; image stock.A seq=5 last=1.00; subscribe stock.* trades; ack; event stock.A seq=6 trade=1.01; read 2;

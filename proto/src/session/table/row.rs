@@ -90,8 +90,10 @@ impl Row {
     /// Single trades end here until the server sends them again.
     fn break_trades(&mut self) {
         let newest = self.newest_seq();
+        // A trade leaves before the state of its message, and behind the event.
+        let told = newest.saturating_sub(u64::from(self.given[EVENTS].seq == newest));
         for member in self.members.iter_mut().filter(|member| member.trades && newest > 0) {
-            member.trades_until.get_or_insert(newest);
+            member.trades_until.get_or_insert(told);
         }
     }
 
@@ -100,11 +102,14 @@ impl Row {
         self.members.iter().any(|member| member.trades_until.is_some())
     }
 
-    /// A gap up to this position has been told.
-    pub(super) fn told_up_to(&mut self, seq: u64) {
+    /// A loss before `to` is about to be told. Returns after which position it begins: `known`, or where single trades ended.
+    pub(super) fn tell_loss(&mut self, known: u64, to: u64) -> u64 {
+        let mut from = known;
         for until in self.members.iter_mut().filter_map(|member| member.trades_until.as_mut()) {
-            *until = seq.max(*until);
+            from = from.min(*until);
+            *until = to.saturating_sub(1).max(*until);
         }
+        from
     }
 
     /// An image came: events begin with it, unless they had begun already.
