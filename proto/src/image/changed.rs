@@ -142,6 +142,22 @@ impl Changed {
         self.images = self.images.union(later.images);
     }
 
+    /// Adds the fields that `later` touched in one body: of a quote, a score or odds. Other bodies are told whole anyway.
+    pub fn merge_fields(&mut self, later: &Self, kind: Kind) {
+        match kind {
+            Kind::Quote => self.quote |= later.quote,
+            Kind::Score => self.score |= later.score,
+            Kind::Odds => {
+                self.odds |= later.odds;
+                self.outcome_fields |= later.outcome_fields;
+                self.outcomes |= later.outcomes;
+                self.outcomes_cleared |= later.outcomes_cleared;
+            }
+            Kind::Bar | Kind::Status => return,
+        }
+        self.images.set(kind, later.images.has(kind));
+    }
+
     pub(super) const fn mark_image(&mut self, kind: Kind) {
         self.images.set(kind, true);
     }

@@ -210,7 +210,7 @@ impl Engine {
         updates.clear();
         let (mut bytes, mut instruments) = (0, 0);
         while dispatch.records(slot) + updates.len().max(instruments) < FRAME_RECORDS_MAX && bytes < bytes_max.min(dispatch.room(slot)) {
-            let Some((turn, pending)) = connection.outbox.as_mut().and_then(|outbox| outbox.next_turn()) else { break };
+            let Some((turn, mut pending)) = connection.outbox.as_mut().and_then(|outbox| outbox.next_turn()) else { break };
             let id = match turn {
                 Turn::Instrument(id) => id,
                 Turn::Complete { request_id } => {
@@ -224,8 +224,13 @@ impl Engine {
             // All infos of a frame come before its updates, so that the images of a snapshot share frames.
             let Some(instrument) = book.get(id).filter(|_| introduce(connection, dispatch, book, slot, id)) else { continue };
             instruments += 1;
-            let subscription = connection.subscription(id).filter(|subscription| subscription.trades());
-            if let Some(lane) = subscription.and_then(|subscription| instrument.lane(subscription.class)) {
+            let subscription = connection.subscription(id).copied();
+            let lane = subscription.and_then(|subscription| instrument.lane(subscription.class));
+            if let Some(lane) = lane {
+                // The values are those of the book, which is ahead of the lane: without the lane's fields an input would be told by halves.
+                pending.cover(&lanes.get(lane).pending);
+            }
+            if let Some(lane) = lane.filter(|_| subscription.is_some_and(|subscription| subscription.trades())) {
                 // The state is ahead of its lane now, and the trades that the lane still keeps are older.
                 let lane = lanes.get_mut(lane);
                 let (lost, start) = lane.trades_of(slot);

@@ -66,6 +66,13 @@ impl Pending {
         self.extremes = self.extremes.and_then(|(low, high)| rescale.price(low).zip(rescale.price(high)));
     }
 
+    /// Tells the fields of `later` as well, in the bodies that it tells anyway; their inputs go on counting there.
+    pub(super) fn cover(&mut self, later: &Self) {
+        for kind in Kind::ALL.into_iter().filter(|kind| self.inputs[kind.index()] > 0) {
+            self.changed.merge_fields(&later.changed, kind);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.changed.is_empty()
     }

@@ -29,6 +29,29 @@ fn a_blocked_client_gets_one_record_per_instrument_longest_dirty_first() {
 }
 
 #[test]
+fn bid_and_ask_of_one_input_stay_together_also_when_the_book_is_ahead_of_the_lane() {
+    check(
+        "
+            new stock.A; quote stock.A 1 bid=1 ask=2
+            open a heartbeat=30000; sub a stock.A@500
+            block a; quote stock.A 2 bid=2
+            quote stock.A 3 bid=3
+            wait 500
+            quote stock.A 4 bid=4 ask=5
+            unblock a",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=30000
+            0 a: ack stock.A@500 images=1
+            0 a: info stock.A | quote stock.A #1 bid=1 ask=2 IMAGE
+            0 a: complete
+            0 a: heartbeat log:1
+            0 a: quote stock.A #2 bid=2
+            500 a: quote stock.A #4 bid=4 ask=5
+        "#]],
+    );
+}
+
+#[test]
 fn events_of_a_blocked_client_keep_the_state_before_them() {
     check(
         "
