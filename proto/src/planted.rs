@@ -146,6 +146,8 @@ faults! {
     ClientResumesTradesAlways: Complete,
     /// The client shows an event without the unread state before it.
     ClientSkipsStateBeforeEvent: Complete,
+    /// The client drops what belongs below an event that came before its images.
+    ClientDropsBelowEvents: Fresh,
     /// The client keeps the positions of an ended log.
     ClientKeepsPositions: Fresh,
     /// The client keeps the clock of the node before.

@@ -208,6 +208,10 @@ impl Table {
         if is_image && !is_event {
             row.anchor(update.seq);
         }
+        if old && !is_single_trade && row.apply_below(update) {
+            self.mark(number, Record::KNOWN, stats, outputs);
+        }
+        let Some(row) = row_of(&mut self.rows, number) else { return };
         if is_event {
             if !row.is_new_event(update.seq, is_single_trade) {
                 stats.repeated += 1;

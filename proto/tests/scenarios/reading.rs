@@ -189,6 +189,36 @@ fn a_lagging_node_does_not_turn_prices_back() {
 }
 
 #[test]
+fn what_a_lagging_node_says_goes_below_an_event_that_came_before_its_images() {
+    check(
+        "subscribe AAPL; live; image AAPL seq=2 bid=2.00 ask=3.00; hide; cut; wait 1s; open; welcome; ack; event AAPL seq=9 bid=9.00
+         cut; wait 1s; open; welcome; ack; complete; delta AAPL seq=5 bid=5.00 ask=6.00; latest AAPL; delta AAPL seq=1 ask=1.00; latest AAPL",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 send configure paused=true
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL
+            1.000 send configure paused=true
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Backoff (connection lost)
+            1.008 Connecting
+            1.008 open #2
+            2.000 send hello resume=e1:1
+            2.000 send subscribe AAPL
+            2.000 send configure paused=true
+            2.000 Syncing (welcomed as n1-1)
+            2.000 Live
+            2.000 latest: AAPL bid 9.00 ask 6.00
+            2.000 latest: AAPL bid 9.00 ask 6.00
+        "#]],
+    );
+}
+
+#[test]
 fn a_new_life_of_the_log_starts_again() {
     check(
         "subscribe AAPL; live; image AAPL seq=9 bid=9.00; image AAPL seq=2 bid=2.00; latest AAPL; delta AAPL seq=3 bid=3.00; latest AAPL

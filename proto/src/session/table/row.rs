@@ -21,6 +21,11 @@ pub(in crate::session) struct Row {
     /// Newest position of each kind of body. Kinds are guarded apart, so that it does not matter whether a server gives an image the
     /// position of its kind or that of the instrument.
     guards: [u64; KINDS],
+    /// Up to where each kind is known without a hole. Events may be ahead of it: they come while a client is paused, or before the images
+    /// that a connection owes, and the next connection may go on from before them.
+    solid: [u64; KINDS],
+    /// Events that are ahead, in order. At most [`AHEAD_MAX`]; before one more, the oldest counts as known without a hole.
+    ahead: Vec<v1::Update>,
     /// The connection that set each guard.
     told_by: [u64; KINDS],
     /// Whether the values of each kind rest on an image. An event may come before it, and then gives no more than its own fields.
@@ -52,6 +57,8 @@ impl Row {
             instrument: Arc::new(instrument),
             members,
             guards: [0; KINDS],
+            solid: [0; KINDS],
+            ahead: Vec::new(),
             told_by: [0; KINDS],
             whole: [false; KINDS],
             outdated: false,
@@ -169,6 +176,7 @@ impl Row {
         // After a reconnect an image may say what is known already. The application need not hear of it again.
         let before = (may_repeat && self.touched > 0 && update.seq == self.guards[kind]).then(|| self.instrument.image.clone());
         self.guards[kind] = update.seq;
+        self.note_solid(kind, update);
         self.told_by[kind] = connection;
         self.whole[kind] |= update.flags & v1::UpdateFlag::Image as u32 != 0;
         self.touched = connection;
@@ -184,6 +192,45 @@ impl Row {
             instrument.merged = update.merged;
         }
         before.is_none_or(|before| before != instrument.image)
+    }
+
+    /// Applies a record that is older than an event which is ahead of what is known: its news lie below that event. Returns whether
+    /// anything changed.
+    pub(super) fn apply_below(&mut self, update: &v1::Update) -> bool {
+        let Some(kind) = update.body.as_ref().map(kind_of).filter(|kind| update.seq >= self.solid[*kind]) else { return false };
+        let is_above = |event: &&v1::Update| event.seq > update.seq && event.body.as_ref().map(kind_of) == Some(kind);
+        if !self.ahead.iter().any(|event| is_above(&event)) || planted(Fault::ClientDropsBelowEvents) {
+            return false;
+        }
+        let mut image = self.instrument.image.clone();
+        image.apply(update);
+        self.ahead.iter().filter(is_above).for_each(|event| {
+            image.apply(event);
+        });
+        if !is_event(update) {
+            self.solid[kind] = update.seq;
+        }
+        let changed = image != self.instrument.image;
+        if changed {
+            Arc::make_mut(&mut self.instrument).image = image;
+        }
+        changed
+    }
+
+    /// Notes how far a kind is known once `update` is applied.
+    fn note_solid(&mut self, kind: usize, update: &v1::Update) {
+        if !is_event(update) {
+            self.solid[kind] = update.seq;
+            self.ahead.retain(|event| event.body.as_ref().map(kind_of) != Some(kind));
+            return;
+        }
+        if self.ahead.len() >= AHEAD_MAX {
+            let oldest = self.ahead.remove(0);
+            if let Some(kind) = oldest.body.as_ref().map(kind_of) {
+                self.solid[kind] = self.solid[kind].max(oldest.seq);
+            }
+        }
+        self.ahead.push(update.clone());
     }
 
     /// Whether an event was not given yet: by position, and by its number among the events of that position.
@@ -208,6 +255,8 @@ impl Row {
             return;
         }
         self.guards = [0; KINDS];
+        self.solid = [0; KINDS];
+        self.ahead.clear();
         self.told_by = [0; KINDS];
         self.whole = [false; KINDS];
         self.outdated = true;
@@ -242,6 +291,10 @@ struct EventMark {
     count: u32,
 }
 
+fn is_event(update: &v1::Update) -> bool {
+    update.flags & v1::UpdateFlag::Event as u32 != 0
+}
+
 fn kind_of(body: &Body) -> usize {
     match body {
         Body::Quote(_) => 0,
@@ -253,6 +306,8 @@ fn kind_of(body: &Body) -> usize {
     }
 }
 
+/// Events of one instrument that are kept for records which belong below them.
+const AHEAD_MAX: usize = 16;
 /// Classes of events.
 const EVENTS: usize = 0;
 const TRADES: usize = 1;
