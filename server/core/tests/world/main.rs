@@ -1,66 +1,92 @@
 //! Both ends in one simulated world, held against a truth of its own: the five promises, for every order of events.
 //!
 //! Everything comes from one seed. `SEED=7` replays a world and prints all that happened in it, `SEEDS=100000` plays as many,
-//! `MINUTES=5` makes each that long. What is simulated and what is checked: `docs/testing.md`.
+//! `FIRST=5000` begins elsewhere, `MINUTES=5` makes each that long. What is simulated and what is checked: `docs/testing.md`.
 
+mod client;
 mod everybody;
+mod fields;
 mod market;
 mod network;
 mod node;
 mod random;
 mod reader;
 mod request;
+mod run;
+mod trace;
+mod truth;
 mod world;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use trace::Trace;
 use world::World;
 
 #[test]
 fn every_promise_holds_in_every_world() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let span = Duration::from_secs(60 * number("MINUTES").unwrap_or(MINUTES));
+    let minutes = number("MINUTES").unwrap_or(MINUTES);
+    let span = Duration::from_secs(60 * minutes);
     if let Some(seed) = number("SEED") {
-        let played = play(seed, span, true);
+        let played = play(seed, span, usize::MAX);
         return assert!(played.is_ok(), "{}", played.err().unwrap_or_default());
     }
     let (first, seeds) = (number("FIRST").unwrap_or(0), number("SEEDS").unwrap_or(SEEDS));
-    let (next, done) = (AtomicU64::new(first), AtomicBool::new(false));
-    let failures = Mutex::new(Vec::new());
+    let mut failures = play_all(first, seeds, span);
+    failures.sort_unstable();
+    let mut text = String::new();
+    for (seed, problem) in failures.iter().skip(1) {
+        let _ = writeln!(text, "also SEED={seed}: {problem}");
+    }
+    if let Some((seed, _)) = failures.first() {
+        // Played again, this time with a trace.
+        let problem = play(*seed, span, TRACE_LINES).err().unwrap_or_else(|| "it went well this time".into());
+        panic!("{text}SEED={seed} MINUTES={minutes} cargo test -p tickwire-core --test world\n{problem}");
+    }
+}
+
+/// Plays worlds on all cores. Returns those that failed, and why.
+fn play_all(first: u64, seeds: u64, span: Duration) -> Vec<(u64, String)> {
+    let (next, done, failures) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Vec::new()));
+    let (begun, told) = (Instant::now(), Mutex::new(Instant::now()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, |threads| threads.get()) {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= seeds {
                         return;
                     }
-                    if let Err(problem) = play(seed, span, false) {
-                        let mut failures = failures.lock().expect("no thread panics here");
-                        failures.push((seed, problem));
-                        done.store(failures.len() >= FAILURES_MAX, Ordering::Relaxed);
+                    let seed = first + number;
+                    if let Err(problem) = play(seed, span, 0) {
+                        let problem = problem.lines().next().unwrap_or_default().to_string();
+                        // At once, since a night is long.
+                        let _ = writeln!(std::io::stderr(), "SEED={seed}: {problem}");
+                        failures.lock().expect("no thread panics here").push((seed, problem));
+                    }
+                    let failed = failures.lock().expect("no thread panics here").len();
+                    done.store(failed >= FAILURES_MAX, Ordering::Relaxed);
+                    let mut told = told.lock().expect("no thread panics here");
+                    if told.elapsed() >= PROGRESS_EVERY {
+                        *told = Instant::now();
+                        let elapsed = begun.elapsed().as_secs();
+                        let _ = writeln!(std::io::stderr(), "{number} of {seeds} worlds in {elapsed} s, {failed} failed");
                     }
                 }
             });
         }
     });
-    let failures = failures.into_inner().expect("no thread panics here");
-    let mut text = String::new();
-    for (seed, problem) in failures.iter().skip(1) {
-        let _ = writeln!(text, "also SEED={seed}: {}", problem.lines().next().unwrap_or_default());
-    }
-    if let Some((seed, problem)) = failures.first() {
-        panic!("{text}SEED={seed} MINUTES={} cargo test -p tickwire-core --test world\n{problem}", span.as_secs() / 60);
-    }
+    failures.into_inner().expect("no thread panics here")
 }
 
-/// Plays one world. Says what went wrong, and what came before.
-fn play(seed: u64, span: Duration, is_verbose: bool) -> Result<(), String> {
-    let mut world = World::new(seed, is_verbose);
+/// Plays one world. Says what went wrong, and the last `lines` of what came before.
+fn play(seed: u64, span: Duration, lines: usize) -> Result<(), String> {
+    let mut world = World::new(seed, Trace::new(lines));
     let verdict = catch_unwind(AssertUnwindSafe(|| world.play(span)));
     let problem = match verdict {
         Ok(Ok(())) => return Ok(()),
@@ -71,8 +97,12 @@ fn play(seed: u64, span: Duration, is_verbose: bool) -> Result<(), String> {
 }
 
 /// Worlds per run of the tests, by default.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 1_000;
 /// Virtual minutes of each.
-const MINUTES: u64 = 10;
+const MINUTES: u64 = 60;
 /// Failures after which no further worlds are played.
 const FAILURES_MAX: usize = 20;
+/// What came before a failure, as far as it is told.
+const TRACE_LINES: usize = 80;
+/// Pause between two lines that tell how far a long run has come.
+const PROGRESS_EVERY: Duration = Duration::from_secs(30);

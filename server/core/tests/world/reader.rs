@@ -1,19 +1,34 @@
 //! An application: reads when it likes, and holds what it reads against the truth.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
+use tickwire_proto::Moment;
 use tickwire_proto::session::{Change, Session, SubscriptionId};
 use tickwire_proto::v1;
 
-use crate::market::{Fields, Happened, Market, Truth, fields_of, number_of};
+use crate::fields::{Fields, fields_of, number_of};
+use crate::market::Market;
+use crate::run::Run;
+use crate::truth::{Happened, Truth};
 
 /// What one subscription has read.
-#[derive(Default)]
 pub(crate) struct Reader {
     trades: bool,
     /// Whether its queue is so long that no state before an event is ever crowded out.
     is_roomy: bool,
-    instruments: BTreeMap<String, Read>,
+    /// By the number of the instrument in the market.
+    instruments: Vec<Option<Read>>,
+}
+
+/// What may be expected of a reading.
+#[derive(Clone, Copy)]
+pub(crate) struct Mood<'a> {
+    pub(crate) now: Moment,
+    /// Nothing has been in the way of the flow since then. `None`: something is.
+    pub(crate) calm_since: Option<Moment>,
+    /// Shortest time between two states of each instrument, while all is calm. Empty: the link is slow, so records come in heaps, with
+    /// values that are newer than the inputs that they count.
+    pub(crate) intervals: &'a [Duration],
 }
 
 /// What was read of one instrument.
@@ -23,51 +38,17 @@ struct Read {
     shown: Option<(u32, usize)>,
     events: Run,
     trades: Run,
-    /// Nothing broke the flow since the state that was shown last, so that extremes cover exactly what came since, and events have
-    /// the state before them.
-    is_smooth: bool,
-}
-
-/// Events by number: each once and in order, unless a gap was told.
-#[derive(Debug, Default)]
-struct Run {
-    last: Option<u64>,
-    gaps: Vec<(u64, u64)>,
-    /// A loss of unknown extent was told.
-    is_broken: bool,
-}
-
-impl Run {
-    fn read(&mut self, number: u64, truth: &[Happened], life: u32) -> Result<(), String> {
-        if let Some(last) = self.last {
-            if number <= last {
-                return Err(format!("event {number} came after {last}"));
-            }
-            self.miss(last + 1..number, truth, life)?;
-        }
-        // A gap may be told before events that are older than it.
-        let seq = truth.get(number as usize - 1).map_or(0, |event| event.seq);
-        self.gaps.retain(|(_, to)| *to > seq);
-        (self.last, self.is_broken) = (Some(number), false);
-        Ok(())
-    }
-
-    /// Whatever is missing was told to be.
-    fn miss(&self, numbers: std::ops::Range<u64>, truth: &[Happened], life: u32) -> Result<(), String> {
-        let told = |seq: u64| self.gaps.iter().any(|(from, to)| *from < seq && seq < *to);
-        for number in numbers.filter(|_| !self.is_broken) {
-            let Some(event) = truth.get(number as usize - 1) else { continue };
-            if event.life == life && !told(event.seq) {
-                return Err(format!("event {number} at {} is missing after {:?}, gaps {:?}", event.seq, self.last, self.gaps));
-            }
-        }
-        Ok(())
-    }
+    /// When the newest state was shown, if nothing broke the flow since: extremes cover exactly what came since, and events have the
+    /// state before them.
+    flows_since: Option<Moment>,
+    /// When the newest state was shown that counts for its pace, and how much too early it was: right only before an event.
+    paced_at: Option<Moment>,
+    early: Option<Duration>,
 }
 
 impl Reader {
     pub(crate) fn new(trades: bool, is_roomy: bool) -> Self {
-        Self { trades, is_roomy, ..Self::default() }
+        Self { trades, is_roomy, instruments: Vec::new() }
     }
 
     /// Reads at most `most` changes.
@@ -77,75 +58,84 @@ impl Reader {
         id: SubscriptionId,
         most: usize,
         market: &Market,
-        is_calm: bool,
+        mood: Mood<'_>,
     ) -> Result<(), String> {
-        if !is_calm {
-            self.instruments.values_mut().for_each(|read| read.is_smooth = false);
-        }
         for _ in 0..most {
             let Some(change) = session.next_change(id) else { return Ok(()) };
-            let symbol = change.symbol().to_string();
-            let truth = market.instruments.iter().find(|truth| truth.symbol == symbol).ok_or(format!("no instrument {symbol}"))?;
-            let (trades, is_roomy) = (self.trades, self.is_roomy);
-            let read = self.instruments.entry(symbol.clone()).or_default();
-            read.is_smooth &= is_roomy;
-            read.take(change, truth, trades, is_calm).map_err(|error| format!("{symbol}: {error}"))?;
+            let symbol = change.symbol().as_str();
+            let n = market.find(symbol).ok_or_else(|| format!("no instrument {symbol}"))?;
+            if self.instruments.len() <= n {
+                self.instruments.resize_with(n + 1, || None);
+            }
+            let (trades, interval) = (self.trades, mood.intervals.get(n).copied());
+            let read = self.instruments[n].get_or_insert_default();
+            let is_calm = mood.calm_since.filter(|_| self.is_roomy);
+            // What was shown before the last trouble is not what came right before this.
+            read.flows_since = read.flows_since.filter(|at| is_calm.is_some_and(|since| since <= *at));
+            read.take(change, &market.instruments[n], trades, mood, interval)
+                .map_err(|error| format!("{}: {error}", market.instruments[n].symbol))?;
         }
         Ok(())
     }
 
     /// The session said that events of any instrument may be missing.
     pub(crate) fn break_off(&mut self) {
-        for read in self.instruments.values_mut() {
-            (read.events.is_broken, read.trades.is_broken, read.is_smooth) = (true, true, false);
+        for read in self.instruments.iter_mut().flatten() {
+            read.events.break_off();
+            read.trades.break_off();
+            read.flows_since = None;
             // Positions begin again, also if a node lags behind in the new log.
             read.shown = None;
         }
     }
 
     /// In the end nothing may be missing.
-    pub(crate) fn end(&self, truth: &Truth, life: u32) -> Result<(), String> {
-        let Some(read) = self.instruments.get(&truth.symbol) else {
-            let is_known = !truth.now(life).is_empty();
-            return if is_known { Err(format!("{}: nothing was ever read", truth.symbol)) } else { Ok(()) };
+    pub(crate) fn end(&self, n: usize, truth: &Truth, life: u32) -> Result<(), String> {
+        let Some(now) = truth.now(life).filter(|now| !now.is_empty()) else { return Ok(()) };
+        let Some(read) = self.instruments.get(n).and_then(Option::as_ref) else {
+            return Err(format!("{}: nothing was ever read", truth.symbol));
         };
-        let shown = read.shown.map(|(life, index)| (life, truth.states[index].fields.clone()));
-        let (shown_life, shown) = shown.unwrap_or_default();
-        if (shown_life, &shown) != (life, &truth.now(life)) && !(truth.now(life).is_empty()) {
-            return Err(format!("{}: ended with {shown:?} of life {shown_life}, the truth is {:?}", truth.symbol, truth.now(life)));
+        let shown = read.shown.map(|(life, index)| (life, &truth.states[index].fields));
+        if shown != Some((life, now)) {
+            return Err(format!("{}: ended with {shown:?}, the truth is {now:?}", truth.symbol));
         }
-        let missing = |run: &Run, all: &[Happened]| match run.last {
-            Some(last) => run.miss(last + 1..all.len() as u64 + 1, all, life),
-            None => Ok(()),
-        };
-        missing(&read.events, &truth.events)?;
-        if self.trades { missing(&read.trades, &truth.trades) } else { Ok(()) }
+        read.events.end(&truth.events, life)?;
+        if self.trades { read.trades.end(&truth.trades, life) } else { Ok(()) }
     }
 }
 
 impl Read {
-    fn take(&mut self, change: Change, truth: &Truth, trades: bool, is_calm: bool) -> Result<(), String> {
+    fn take(&mut self, change: Change, truth: &Truth, trades: bool, mood: Mood<'_>, interval: Option<Duration>) -> Result<(), String> {
+        let now = Some(mood.now).filter(|_| mood.calm_since.is_some());
         match change {
             Change::Gap { from, to, .. } => {
                 if to <= from {
                     return Err(format!("a gap from {from} to {to}"));
                 }
-                self.events.gaps.push((from, to));
-                self.trades.gaps.push((from, to));
-                self.is_smooth = false;
+                self.events.note_gap(from, to);
+                self.trades.note_gap(from, to);
+                (self.flows_since, self.paced_at, self.early) = (None, None, None);
             }
             Change::State(instrument) => {
                 let before = self.shown;
                 let at = self.show(instrument.seq, &fields_of(&instrument.image), truth)?;
-                self.judge_extremes(before, at, instrument.image.quote.as_ref(), truth)?;
-                self.is_smooth = is_calm;
+                if let (Some(at), true) = (at, interval.is_some()) {
+                    self.judge_extremes(before, at, instrument.image.quote.as_ref(), truth)?;
+                }
+                self.judge_pace()?;
+                let before = self.paced_at.filter(|_| self.flows_since.is_some());
+                self.early = before.zip(interval).and_then(|(before, interval)| interval.checked_sub(mood.now.since(before)));
+                self.early = self.early.filter(|early| *early > UNEVEN_MAX);
+                // A first state is an image, and the change after it may follow at once.
+                self.paced_at = self.flows_since.and(now);
+                self.flows_since = at.and(now);
             }
             Change::Event { update, instrument, .. } => {
                 let body = update.body.as_ref().ok_or("an event without a body")?;
-                let (number, is_trade) = number_of(body).ok_or(format!("{body:?} is no event"))?;
+                let (number, is_trade) = number_of(body).ok_or_else(|| format!("{body:?} is no event"))?;
                 let (run, all) = if is_trade { (&mut self.trades, &truth.trades) } else { (&mut self.events, &truth.events) };
-                let happened =
-                    (number as usize).checked_sub(1).and_then(|index| all.get(index)).ok_or(format!("event {number} never was"))?;
+                let happened = (number as usize).checked_sub(1).and_then(|index| all.get(index));
+                let happened = happened.ok_or_else(|| format!("event {number} never was"))?;
                 if happened.body != *body || happened.seq != update.seq {
                     return Err(format!("event {number} at {} is {:?}, not {body:?}", happened.seq, happened.body));
                 }
@@ -153,14 +143,16 @@ impl Read {
                     return Err("a trade for a subscription without trades".into());
                 }
                 run.read(number, all, happened.life)?;
+                self.paced_at = None;
                 if is_trade {
                     return Ok(());
                 }
-                if self.is_smooth {
+                self.early = None;
+                if self.flows_since.is_some() {
                     self.judge_before(happened, truth)?;
                 }
-                self.show(instrument.seq, &fields_of(&instrument.image), truth)?;
-                self.is_smooth = is_calm;
+                let at = self.show(instrument.seq, &fields_of(&instrument.image), truth)?;
+                self.flows_since = at.and(now);
             }
             other => return Err(format!("{other:?}")),
         }
@@ -168,16 +160,17 @@ impl Read {
     }
 
     /// What is shown was true at its position, and is not older than what was shown before.
-    fn show(&mut self, seq: u64, fields: &Fields, truth: &Truth) -> Result<(u32, usize), String> {
-        let (life, shown) = self.shown.unwrap_or((1, 0));
+    /// Returns where that is; `None` if nothing can be said of it.
+    fn show(&mut self, seq: u64, fields: &Fields, truth: &Truth) -> Result<Option<(u32, usize)>, String> {
+        let life = self.shown.map_or(1, |(life, _)| life);
         if fields.is_empty() {
             // Nothing is known: a new life, or nothing happened yet.
-            return Ok((life, shown));
+            return Ok(None);
         }
         let Some(at) = truth.find(life, seq, fields) else {
             // While a connection begins, events are given again upon older values, and values of an earlier life stay for a while.
-            if !self.is_smooth && truth.knows(fields) {
-                return Ok((life, shown));
+            if self.flows_since.is_none() && truth.knows(fields) {
+                return Ok(None);
             }
             return Err(format!("{fields:?} at {seq} never was, in life {life} or later"));
         };
@@ -185,7 +178,7 @@ impl Read {
             return Err(format!("went back from {:?} to {at:?} ({seq})", self.shown));
         }
         self.shown = Some(at);
-        Ok(at)
+        Ok(Some(at))
     }
 
     /// The state before an event was shown before it.
@@ -205,7 +198,7 @@ impl Read {
         quote: Option<&v1::Quote>,
         truth: &Truth,
     ) -> Result<(), String> {
-        let (Some((life, from)), Some(quote), true) = (before, quote, self.is_smooth) else { return Ok(()) };
+        let (Some((life, from)), Some(quote), true) = (before, quote, self.flows_since.is_some()) else { return Ok(()) };
         if life != at.0 || from >= at.1 {
             return Ok(());
         }
@@ -221,4 +214,12 @@ impl Read {
         }
         Ok(())
     }
+
+    /// No instrument is told more often than was granted.
+    fn judge_pace(&mut self) -> Result<(), String> {
+        self.early.take().map_or(Ok(()), |early| Err(format!("a state came {early:?} too early, by the rate that was granted")))
+    }
 }
+
+/// Bytes of other records between two of an instrument.
+const UNEVEN_MAX: Duration = Duration::from_millis(5);

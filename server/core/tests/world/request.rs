@@ -14,6 +14,7 @@ pub(crate) fn request_of(session: &Session) -> (v1::Hello, v1::Subscribe) {
     let number = |name: &str| value(name).and_then(|value| value.parse().ok());
     let hello = v1::Hello {
         protocol: 1,
+        token: session.token().map(str::to_owned),
         resume: session.resume_token().map(str::to_owned),
         conflate_ms: number("conflate_ms"),
         heartbeat_ms: number("heartbeat_ms"),
