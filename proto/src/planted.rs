@@ -96,6 +96,8 @@ faults! {
     IgnorePause: Bounded,
     /// A client that can take data again gets the newest changes first.
     NewestDirtyFirst: Fresh,
+    /// A client that was behind is told one input by halves.
+    TellByHalves: Honest,
     /// A client is told that it is slow, and never that this is over.
     NeverClearSlow: Honest,
     /// A socket that can take data again is not written to.
@@ -146,6 +148,10 @@ faults! {
     ClientResumesTradesAlways: Complete,
     /// The client shows an event without the unread state before it.
     ClientSkipsStateBeforeEvent: Complete,
+    /// The client takes the token of one node to cover what another, which lags behind, has said since.
+    ClientTrustsTokenOfOthers: Fresh,
+    /// The client takes what a node that lags behind has not come to for told, since another had told it.
+    ClientTrustsLaggingNodes: Complete,
     /// The client drops what belongs below an event that came before its images.
     ClientDropsBelowEvents: Fresh,
     /// The client keeps the positions of an ended log.

@@ -77,6 +77,7 @@ impl Session {
                 // Before the images of what is held are complete, a newer token would skip them.
                 if !heartbeat.token.is_empty() && (self.wanted.is_caught_up() || planted(Fault::ClientTakesTokenEarly)) {
                     self.resume = Some(heartbeat.token);
+                    self.wanted.take_token();
                 }
             }
             Control::Gap(gap) => self.table.gap(&gap, &mut self.stats, &mut self.outputs),

@@ -194,8 +194,8 @@ impl Table {
             // Bars of several lengths share a guard, and their images may have positions of their own.
             old &= !matches!(body, Body::Bar(bar) if row.instrument.image.bars.iter().all(|held| held.length_s != bar.length_s));
         }
-        let known = row.newest_seq();
-        if core::mem::take(&mut row.doubtful) && update.seq > known {
+        row.flow_to(update.seq);
+        if let Some(known) = row.doubt.take().filter(|known| update.seq > *known) {
             // An image may stand for an event at its own position.
             let to = if is_image { update.seq.saturating_add(1) } else { update.seq };
             let from = row.tell_loss(known, to);

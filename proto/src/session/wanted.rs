@@ -21,6 +21,8 @@ pub(super) struct Wanted {
     leaving: Vec<String>,
     /// Whether the server may have something to learn.
     changed: bool,
+    /// The resume token is of this connection: it covers what becomes complete from now on. One of another node may be ahead of this one.
+    has_token: bool,
     last: u32,
 }
 
@@ -38,7 +40,8 @@ struct Target {
     pattern: Pattern,
     wild: bool,
     wanted_by: Vec<SubscriptionId>,
-    /// Its images were complete on some connection and are kept up to date since: a resume token covers it.
+    /// Its images were complete when the resume token was taken, or afterwards on the same connection, and are kept up to date since: the
+    /// token covers it.
     held: bool,
     /// Whether the server may have it, whatever became of the newest request: then it has to be told when nobody wants it any more.
     told: bool,
@@ -151,6 +154,7 @@ impl Wanted {
     /// A new connection: the server knows nothing.
     pub(super) fn forget_told(&mut self) {
         self.leaving.clear();
+        self.has_token = planted(Fault::ClientTrustsTokenOfOthers);
         self.changed = !self.targets.is_empty() && !planted(Fault::ClientForgetsWanted);
         for target in self.targets.values_mut() {
             (target.told, target.granted, target.resumes_trades, target.wire) = (false, false, false, Wire::Unasked);
@@ -223,13 +227,22 @@ impl Wanted {
         }
     }
 
+    /// A resume token was taken.
+    pub(super) fn take_token(&mut self) {
+        self.has_token = true;
+        let complete = self.targets.values_mut().filter(|target| matches!(target.wire, Wire::Complete { .. }));
+        complete.for_each(|target| target.held = true);
+    }
+
     /// All images of a request are here.
     pub(super) fn complete(&mut self, request_id: u32, one_way: bool) {
+        let has_token = self.has_token;
         for target in self.targets.values_mut() {
             match target.wire {
                 Wire::Asked { request, terms } | Wire::Granted { request, terms } if one_way || request == request_id => {
                     target.wire = Wire::Complete { terms };
-                    (target.held, target.granted) = (true, true);
+                    target.held |= has_token;
+                    target.granted = true;
                 }
                 _ => {}
             }

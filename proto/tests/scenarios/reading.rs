@@ -219,6 +219,64 @@ fn what_a_lagging_node_says_goes_below_an_event_that_came_before_its_images() {
 }
 
 #[test]
+fn the_token_of_one_node_does_not_cover_what_a_lagging_one_has_said_since() {
+    check(
+        "subscribe AAPL; live; beat e1:9; cut; wait 1s; open; welcome; ack; subscribe MSFT; ack; image MSFT seq=5 bid=5.00; rate 1 1000; complete
+         cut; wait 1s; open; welcome",
+        expect![[r#"
+            0.000 live
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:9
+            1.000 send subscribe AAPL
+            1.000 Syncing (welcomed as n1-1)
+            1.000 send subscribe MSFT
+            1.000 ready #2
+            1.000 send subscribe AAPL@1000
+            1.000 Live
+            1.000 Backoff (connection lost)
+            1.008 Connecting
+            1.008 open #2
+            2.000 send hello resume=e1:9
+            2.000 send subscribe AAPL@1000
+            2.000 send subscribe MSFT
+            2.000 Syncing (welcomed as n1-1)
+        "#]],
+    );
+}
+
+#[test]
+fn a_gap_begins_behind_the_events_also_if_trades_are_ahead_of_them() {
+    check(
+        "subscribe AAPL trades; live; event AAPL seq=9 trade=1.00; read 1; cut; wait 1s; open; welcome resume=IMAGES; ack
+         event AAPL seq=4 phase=HALTED; read 1; cut; wait 1s; open; welcome resume=IMAGES; ack; image AAPL seq=12 bid=1.00; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read [trade 100 @ 1.00] AAPL
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe AAPL+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #1
+            1.000 read [HALTED] AAPL HALTED
+            1.000 Backoff (connection lost)
+            1.008 Connecting
+            1.008 open #2
+            2.000 send hello resume=e1:1
+            2.000 send subscribe AAPL+trades
+            2.000 Syncing (welcomed as n1-1)
+            2.000 ready #1
+            2.000 read [events lost between 3 and 13] AAPL
+            2.000 read AAPL bid 1.00 HALTED
+        "#]],
+    );
+}
+
+#[test]
 fn a_new_life_of_the_log_starts_again() {
     check(
         "subscribe AAPL; live; image AAPL seq=9 bid=9.00; image AAPL seq=2 bid=2.00; latest AAPL; delta AAPL seq=3 bid=3.00; latest AAPL

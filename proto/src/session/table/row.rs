@@ -39,8 +39,10 @@ pub(in crate::session) struct Row {
     told: [EventMark; 2],
     /// Connection of the newest record. 0: no record yet.
     pub(super) touched: u64,
-    /// Events may have been lost since the newest record, if the first one of this connection is newer.
-    pub(super) doubtful: bool,
+    /// Events may have been lost after this position, if the first record of this connection is newer.
+    pub(super) doubt: Option<u64>,
+    /// Newest position of this connection, and before its Welcome, of the last one. 0: none. It may end before what another node told.
+    flow: u64,
     /// Whether the server has acknowledged a subscription that covers it. What comes before belongs to one that has ended, and may break
     /// off at any record.
     served: bool,
@@ -65,7 +67,8 @@ impl Row {
             given: Default::default(),
             told: Default::default(),
             touched: 0,
-            doubtful: false,
+            doubt: None,
+            flow: 0,
             served: false,
             begins: true,
         }
@@ -80,27 +83,39 @@ impl Row {
 
     /// This connection goes on where another one ended. Single trades may go on later than the rest.
     pub(super) fn resume(&mut self, with_trades: bool) {
-        self.doubtful = false;
+        self.doubt = None;
         self.begins = false;
+        let end = self.end_flow();
         if !with_trades && !planted(Fault::ClientResumesTradesAlways) {
-            self.break_trades();
+            self.break_trades(end);
         }
     }
 
     /// This connection starts anew. If there were records, events may have been lost since.
     pub(super) fn begin(&mut self) {
-        self.doubtful = self.newest_seq() > 0;
+        let end = self.end_flow();
+        self.doubt = (end > 0).then(|| self.doubt.map_or(end, |doubt| doubt.min(end)));
         self.begins = true;
-        self.break_trades();
+        self.break_trades(end);
+    }
+
+    /// Something of this position came.
+    pub(super) fn flow_to(&mut self, seq: u64) {
+        self.flow = self.flow.max(seq);
+    }
+
+    /// The position after which the last connection may have lost something: before what others had told, if its node lagged behind.
+    fn end_flow(&mut self) -> u64 {
+        let (newest, flow) = (self.newest_seq(), core::mem::take(&mut self.flow));
+        if flow > 0 && !planted(Fault::ClientTrustsLaggingNodes) { flow.min(newest) } else { newest }
     }
 
     /// Single trades end here until the server sends them again.
-    fn break_trades(&mut self) {
-        let newest = self.newest_seq();
+    fn break_trades(&mut self, end: u64) {
         // A trade leaves before the state of its message, and behind the event.
-        let told = newest.saturating_sub(u64::from(self.given[EVENTS].seq == newest));
-        for member in self.members.iter_mut().filter(|member| member.trades && newest > 0) {
-            member.trades_until.get_or_insert(told);
+        let told = end.saturating_sub(u64::from(self.given[EVENTS].seq == end));
+        for member in self.members.iter_mut().filter(|member| member.trades && end > 0) {
+            member.trades_until = Some(member.trades_until.map_or(told, |until| until.min(told)));
         }
     }
 
@@ -262,7 +277,8 @@ impl Row {
         self.outdated = true;
         self.given = Default::default();
         self.told = Default::default();
-        self.doubtful = false;
+        self.doubt = None;
+        self.flow = 0;
         self.begins = true;
         self.members.iter_mut().for_each(|member| member.trades_until = None);
         Arc::make_mut(&mut self.instrument).seq = 0;
