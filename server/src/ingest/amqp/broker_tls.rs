@@ -49,7 +49,7 @@ impl BrokerTls {
         let tls = self.clone();
         // Reading the roots of a machine takes some milliseconds.
         let read = tokio::task::spawn_blocking(move || tls.read()).await.map_err(|error| Failure::Away(error.to_string()))?;
-        read.map(RustlsConnector::from).map_err(|error| Failure::Refused(error.to_string()))
+        read.map(RustlsConnector::from).map_err(|error| Failure::mistrust(error.to_string()))
     }
 
     fn read(&self) -> Result<ClientConfig, BrokerTlsError> {

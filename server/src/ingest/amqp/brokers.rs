@@ -35,19 +35,26 @@ impl Brokers {
     /// # Errors
     /// None did; says of each why not. If one of them is away, they count as away: it may come back by itself.
     pub(crate) async fn connect(&mut self, name: &str) -> Result<Connection, Failure> {
-        let (mut said, mut is_away) = (Vec::new(), false);
+        let (mut said, mut refusal) = (Vec::new(), None);
+        let mut is_away = false;
         for _ in 0..self.urls.len() {
             match connect(self.current(), &self.tls, name).await {
                 Ok(connection) => return Ok(connection),
                 Err(failure) => {
-                    is_away |= matches!(failure, Failure::Away(_));
+                    match failure {
+                        Failure::Refused { code, .. } => refusal = Some(code),
+                        _ => is_away = true,
+                    }
                     said.push(failure.at(self.current()).to_string());
                 }
             }
             self.pass_on();
         }
         let said = said.join("; ");
-        Err(if is_away { Failure::Away(said) } else { Failure::Refused(said) })
+        Err(match refusal {
+            Some(code) if !is_away => Failure::Refused { code, text: said },
+            _ => Failure::Away(said),
+        })
     }
 
     /// Tries the next one first: a node may take connections and still have no log, as one that is cut off from its cluster.

@@ -13,8 +13,13 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Away(String),
     /// It refuses what we ask for. Somebody has to change something: try again slowly.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{text}")]
+    Refused {
+        /// For programs and `/readyz`.
+        code: &'static str,
+        /// For people, as the broker said it.
+        text: String,
+    },
     /// It has no streams.
     #[error("{0}")]
     NoStreams(String),
@@ -28,10 +33,29 @@ impl Failure {
     pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         match self {
             Self::Away(text) => Self::Away(format!("{place}: {text}")),
-            Self::Refused(text) => Self::Refused(format!("{place}: {text}")),
+            Self::Refused { code, text } => Self::Refused { code, text: format!("{place}: {text}") },
             Self::NoStreams(text) => Self::NoStreams(format!("{place}: {text}")),
             Self::StartOver => Self::StartOver,
         }
+    }
+
+    /// What clients, and readers of `/readyz`, are told: the code, and nothing of the broker's texts, which name hosts and users.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Refused { code, .. } => format!("RabbitMQ refuses the feed: {code}"),
+            Self::NoStreams(_) => "RabbitMQ refuses the feed: NO_STREAMS".to_owned(),
+            Self::Away(_) | Self::StartOver => "RabbitMQ cannot be reached".to_owned(),
+        }
+    }
+
+    /// The log is a queue of another type: its deliveries have no positions.
+    pub(crate) fn no_stream() -> Self {
+        Self::Refused { code: "NO_STREAMS", text: "deliveries have no x-stream-offset: the log is not a stream".to_owned() }
+    }
+
+    /// One end does not trust the other, or has nothing to be trusted by.
+    pub(crate) fn mistrust(text: String) -> Self {
+        Self::Refused { code: "TLS", text }
     }
 }
 
@@ -41,9 +65,9 @@ impl From<lapin::Error> for Failure {
         match error.kind() {
             lapin::ErrorKind::ProtocolError(protocol) if lacks_streams(protocol.get_message().as_str()) => Self::NoStreams(text),
             lapin::ErrorKind::ProtocolError(protocol) if is_refusal(protocol.get_id(), protocol.get_message().as_str()) => {
-                Self::Refused(text)
+                Self::Refused { code: code_of(protocol.get_id()), text }
             }
-            lapin::ErrorKind::IOError(error) if is_mistrust(error) => Self::Refused(text),
+            lapin::ErrorKind::IOError(error) if is_mistrust(error) => Self::mistrust(text),
             _ => Self::Away(text),
         }
     }
@@ -63,6 +87,16 @@ fn is_refusal(code: u16, text: &str) -> bool {
 /// Whether a reply says that the broker does not know streams: RabbitMQ 3.9 and later with the feature switched off, or an older one.
 fn lacks_streams(text: &str) -> bool {
     (text.contains("rabbit_stream_queue") && text.contains("feature flag")) || text.contains("invalid arg 'x-queue-type'")
+}
+
+/// AMQP's names of the replies that are refusals.
+fn code_of(reply: u16) -> &'static str {
+    match reply {
+        ACCESS_REFUSED => "403 ACCESS_REFUSED",
+        NOT_FOUND => "404 NOT_FOUND",
+        PRECONDITION_FAILED => "406 PRECONDITION_FAILED",
+        _ => "530 NOT_ALLOWED",
+    }
 }
 
 /// Whether one end does not trust the other's certificate.

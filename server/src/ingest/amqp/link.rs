@@ -80,8 +80,7 @@ pub(crate) fn offset_of(delivery: &Delivery) -> Option<u64> {
 /// # Errors
 /// The queue is no stream: its deliveries have no position.
 pub(crate) fn log_message(delivery: Delivery) -> Result<LogMessage, Failure> {
-    let seq =
-        offset_of(&delivery).ok_or_else(|| Failure::Refused("deliveries have no x-stream-offset: the log is not a stream".to_owned()))?;
+    let seq = offset_of(&delivery).ok_or_else(Failure::no_stream)?;
     Ok(message_at(seq, delivery))
 }
 

@@ -21,7 +21,9 @@ impl Outage {
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
             match failure {
-                Failure::Refused(cause) => warn!(cause, "the broker refuses the feed: its configuration or ours has to change"),
+                Failure::Refused { code, text: cause } => {
+                    warn!(code, cause, "the broker refuses the feed: its configuration or ours has to change")
+                }
                 failure => warn!(cause = %failure, for_s = since.elapsed().as_secs(), "the broker is away; keeps trying"),
             }
         }

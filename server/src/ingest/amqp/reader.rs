@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::Connection;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -96,7 +97,7 @@ impl Reader {
                 Err(failure) => failure,
             };
             let wait = match &failure {
-                Failure::Refused(_) | Failure::NoStreams(_) => REFUSED_WAIT,
+                Failure::Refused { .. } | Failure::NoStreams(_) => REFUSED_WAIT,
                 _ if self.is_connected => {
                     connecting = Backoff::default();
                     starting.after(began.elapsed(), chance())
@@ -106,13 +107,11 @@ impl Reader {
                     connecting.after(began.elapsed(), chance())
                 }
             };
-            let refuses = matches!(failure, Failure::Refused(_) | Failure::NoStreams(_));
             let failure = if self.is_connected { failure.at(self.config.brokers.current()) } else { failure };
             self.config.brokers.pass_on();
             self.metrics.broker_failures.inc();
             self.outage.log(&failure);
-            let reason = if refuses { "RabbitMQ refuses the feed" } else { "RabbitMQ cannot be reached" };
-            let _ = self.told.send(Told::Event(SourceEvent::Down(reason.to_owned()))).await;
+            let _ = self.told.send(Told::Event(SourceEvent::Down(failure.reason()))).await;
             sleep(wait).await;
         }
     }
@@ -121,20 +120,42 @@ impl Reader {
     async fn session(&mut self) -> Result<Infallible, Failure> {
         let connection = self.config.brokers.connect(&format!("tickwire {}: feed", self.node)).await?;
         self.is_connected = true;
+        tokio::select! {
+            biased;
+            end = self.follow(&connection) => end,
+            // An answer that was under way when a connection broke may never come: lapin does not fail all who wait.
+            () = broken(&connection) => Err(Failure::Away("the connection broke".to_owned())),
+        }
+    }
+
+    /// Reads over a connection. Dropping this between two steps loses nothing: a place is noted when what is before it was told.
+    async fn follow(&mut self, connection: &Connection) -> Result<Infallible, Failure> {
         if self.config.topology == Topology::Declared {
-            topology::ensure(&connection, &self.names, &self.config, self.log, !self.compared).await?;
+            let made_log = topology::ensure(connection, &self.names, &self.config, self.log, !self.compared).await?;
             self.compared = true;
+            if made_log && self.log == LogKind::Stream && self.start.expected().is_some() {
+                // Somebody has deleted it, and nothing that we know is in the one that we have just made.
+                return Err(self.reset(connection).await);
+            }
         }
         self.told.send(Told::Log(self.log)).await.map_err(|_| nobody_listens())?;
         match self.log {
-            LogKind::Stream => self.follow_stream(&connection).await,
-            LogKind::Queue => self.follow_queue(&connection).await,
+            LogKind::Stream => self.follow_stream(connection).await,
+            LogKind::Queue => self.follow_queue(connection).await,
         }
     }
 
     async fn tell(&self, event: SourceEvent) -> Result<(), Failure> {
         self.told.send(Told::Event(event)).await.map_err(|_| nobody_listens())
     }
+}
+
+/// Waits until a connection is no longer one, and then for those who still wait for an answer of it to learn why.
+async fn broken(connection: &Connection) {
+    while connection.status().connected() {
+        sleep(LOOK_EVERY).await;
+    }
+    sleep(LOOK_EVERY).await;
 }
 
 fn nobody_listens() -> Failure {
@@ -145,5 +166,7 @@ fn nobody_listens() -> Failure {
 const PREFETCH: u16 = 1_000;
 /// Messages handed on at once, so that others get their turn.
 const BATCH_MESSAGES_MAX: usize = 500;
+/// Between two looks at whether the connection still is one. Nearly always something fails at once.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Between two tries at a broker that refuses us.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);

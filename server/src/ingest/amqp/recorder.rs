@@ -116,7 +116,7 @@ impl Follower {
                     let _ = self.tell.send(Err(LogError::Changed)).await;
                     return;
                 }
-                Ended::Failed(Failure::Refused(text)) => {
+                Ended::Failed(Failure::Refused { text, .. }) => {
                     let _ = self.tell.send(Err(LogError::Refused(text))).await;
                     return;
                 }
@@ -172,7 +172,7 @@ impl Follower {
             let (mut messages, mut newest) = (Vec::with_capacity(found.len()), None);
             for delivery in found {
                 let delivery = delivery?;
-                let seq = offset_of(&delivery).ok_or_else(|| Failure::Refused("the log is not a stream".to_owned()))?;
+                let seq = offset_of(&delivery).ok_or_else(Failure::no_stream)?;
                 newest = Some(delivery.acker.clone());
                 messages.push(Recorded::of(delivery, seq, self.clock.unix_us()));
             }

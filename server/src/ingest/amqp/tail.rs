@@ -48,7 +48,7 @@ pub(crate) async fn count(connection: &Connection, stream: &ShortString) -> Resu
 async fn next_offset(consumer: &mut Consumer) -> Result<u64, Failure> {
     let delivery = consumer.next().await.ok_or_else(|| Failure::Away("the stream ended".to_owned()))??;
     delivery.ack(BasicAckOptions::default()).await?;
-    offset_of(&delivery).ok_or_else(|| Failure::Refused("deliveries have no x-stream-offset: the log is not a stream".to_owned()))
+    offset_of(&delivery).ok_or_else(Failure::no_stream)
 }
 
 /// Credit of the probe.

@@ -11,7 +11,8 @@ use super::failure::{Failure, NOT_FOUND};
 use super::names::Names;
 use super::{AmqpConfig, LogKind};
 
-/// Declares what is missing. With `compare`, says what is there but different from what would have been declared; that is left alone.
+/// Declares what is missing, and returns whether the log was. With `compare`, says what is there but different from what would have been
+/// declared; that is left alone.
 ///
 /// # Errors
 /// Among others [`Failure::NoStreams`], if the log is to be a stream: the broker ends the connection then.
@@ -21,7 +22,8 @@ pub(crate) async fn ensure(
     config: &AmqpConfig,
     kind: LogKind,
     compare: bool,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    let mut made_log = false;
     let mut parts = vec![Part::Exchange(&names.feed), Part::Exchange(&names.dead), Part::Queue(&names.dead, dead_arguments())];
     let mut bindings = vec![(&names.dead, &names.dead)];
     match kind {
@@ -36,10 +38,11 @@ pub(crate) async fn ensure(
     for part in parts {
         if !part.is_there(connection).await? {
             part.declare(connection).await?;
+            made_log |= part.name() == &names.log;
             info!(name = part.name().as_str(), "declared at the broker");
         } else if compare {
             // A difference closes the channel, not the connection.
-            if let Err(Failure::Refused(difference)) = part.declare(connection).await {
+            if let Err(Failure::Refused { text: difference, .. }) = part.declare(connection).await {
                 warn!(name = part.name().as_str(), difference, "the broker has it with other settings; they are kept");
             }
         }
@@ -49,7 +52,7 @@ pub(crate) async fn ensure(
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
         channel.queue_bind(queue.clone(), exchange.clone(), "#".into(), options, arguments).await?;
     }
-    Ok(())
+    Ok(made_log)
 }
 
 /// Something with a name at the broker.
@@ -69,7 +72,7 @@ impl Part<'_> {
         match self.try_declare(connection, true).await {
             Ok(()) => Ok(true),
             Err(error) => match (error.kind(), Failure::from(error.clone())) {
-                (ErrorKind::ProtocolError(protocol), Failure::Refused(_)) if protocol.get_id() == NOT_FOUND => Ok(false),
+                (ErrorKind::ProtocolError(protocol), Failure::Refused { .. }) if protocol.get_id() == NOT_FOUND => Ok(false),
                 (_, failure) => Err(failure),
             },
         }

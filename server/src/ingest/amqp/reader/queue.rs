@@ -8,7 +8,7 @@ use tickwire_proto::v1;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::{BATCH_MESSAGES_MAX, PREFETCH, Reader};
+use super::{BATCH_MESSAGES_MAX, PREFETCH, Reader, Told, nobody_listens};
 use crate::ingest::amqp::acks::{self, ACK_MESSAGES, Acks};
 use crate::ingest::amqp::checkpoint::newest_in_queue;
 use crate::ingest::amqp::failure::Failure;
@@ -66,6 +66,8 @@ impl Reader {
     /// Says what the book is from now on: what a checkpoint says, nothing, or what it was, each in a life of its own. Returns whether messages
     /// may be missing in it.
     async fn begin_numbering(&mut self, checkpoint: Option<v1::Checkpoint>) -> Result<bool, Failure> {
+        // Room first: what is told and what is noted of it change together.
+        let room = self.told.reserve().await.map_err(|_| nobody_listens())?;
         let epoch = own_epoch(self.epoch);
         self.epoch = next_epoch(self.epoch);
         let is_gap = self.numbered.is_some() || checkpoint.is_some();
@@ -82,7 +84,7 @@ impl Reader {
                 SourceEvent::Reset { epoch }
             }
         };
-        self.tell(event).await?;
+        room.send(Told::Event(event));
         Ok(is_gap)
     }
 
