@@ -8,19 +8,20 @@ use tickwire::v1::FeedHealth::{Down, Live, Recovering, Stale};
 use tokio::time::{sleep, timeout};
 
 use super::house::{House, WITHIN};
-use super::oracle::{Feed, SYMBOLS};
+use super::oracle::{Feed, INSTRUMENTS, Load};
 use super::view::{passed_through, wait_for_versions, wait_until};
 use super::{watch_sdk, watch_sse, watch_ws};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_costs_no_value() {
     let mut house = House::open().await;
-    let feed = Feed::start(&house.broker.url());
+    // 5,000 messages a second.
+    let feed = Feed::load(&house.broker.url(), Load { a_turn: 25, alone: true, ..Load::default() });
     let mut every = watch_ws::watch(house.address, "stock.#", 0, true);
     let mut conflated = watch_ws::watch(house.address, "stock.#", 250, true);
     let mut events = watch_sse::watch(house.address, "stock.#", true);
     let mut sdk = watch_sdk::watch(house.address, "stock.#", Transport::WebSocket, true);
-    wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+    wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
 
     house.broker.kill().unwrap();
     sleep(Duration::from_millis(300)).await;
@@ -71,15 +72,22 @@ async fn a_broker_that_blocks_publishers_is_shown_and_costs_nothing() {
     let mut view = watch_ws::watch(house.address, "stock.#", 0, true);
     wait_until(&mut view, "the feed is live", |view| view.health.last() == Some(&Live) && !view.quotes.is_empty()).await;
 
-    // The memory alarm: publishers are told, consumers only meet silence.
-    house.broker.control(&["set_vm_memory_high_watermark", "0.000001"]).unwrap();
-    let mut states = feed.states();
-    timeout(WITHIN, states.wait_for(|state| matches!(state, PublisherState::Blocked(_)))).await.expect("the publisher is blocked").unwrap();
-    wait_until(&mut view, "the feed is stale", |view| view.health.last() == Some(&Stale)).await;
-    feed.narrow();
-
-    house.broker.control(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
-    wait_until(&mut view, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
+    // The alarms: publishers are told, consumers only meet silence.
+    let alarms = [
+        (["set_vm_memory_high_watermark", "0.000001"], ["set_vm_memory_high_watermark", "0.6"]),
+        (["set_disk_free_limit", "1000000GB"], ["set_disk_free_limit", "50MB"]),
+    ];
+    for (raise, end) in alarms {
+        house.broker.control(&raise).unwrap();
+        let mut states = feed.states();
+        let blocked = states.wait_for(|state| matches!(state, PublisherState::Blocked(_)));
+        timeout(WITHIN, blocked).await.expect("the publisher is blocked").unwrap();
+        wait_until(&mut view, "the feed is stale", |view| view.health.last() == Some(&Stale)).await;
+        assert_eq!(house.count("broker_failures_total").await, 0, "the connection that reads is left alone");
+        feed.narrow();
+        house.broker.control(&end).unwrap();
+        wait_until(&mut view, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
+    }
     let (last, _signs_of_life) = feed.end().await;
     wait_for_versions(&mut view, "class 0", &last).await;
     assert_eq!(view.borrow().connections, 1);

@@ -1,12 +1,10 @@
 //! Prices that prove themselves: every field of a quote follows from its instrument and its version.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tickwire::publish::{Publisher, PublisherState};
-use tickwire::v1::{Quote, Update, update::Body};
+use tickwire::v1::{FeedMessage, Quote, Status, TradingPhase, Update, update::Body};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -28,25 +26,68 @@ pub(crate) fn version(symbol: &str, seen: &Quote) -> Result<i64, String> {
     if told == quote(index, version) { Ok(version) } else { Err(format!("{symbol} is torn: {told:?}")) }
 }
 
-/// A feed that publishes version after version through the kit until it is ended.
+/// How a feed publishes.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    /// Of the names at the broker.
+    pub(crate) names: &'static str,
+    /// Updates in a turn of 5 ms.
+    pub(crate) a_turn: usize,
+    /// Whether each update is a message of its own.
+    pub(crate) alone: bool,
+}
+
+impl Default for Load {
+    /// About 2,000 updates a second, as many in a message as the kit likes.
+    fn default() -> Self {
+        Self { names: "", a_turn: 10, alone: false }
+    }
+}
+
+/// A feed that publishes version after version through the kit until it is ended: quotes, and events that are numbered per instrument.
 pub(crate) struct Feed {
     publisher: Publisher,
-    go_on: Arc<AtomicBool>,
-    narrowed: Arc<AtomicBool>,
+    wish: watch::Sender<Wish>,
     task: JoinHandle<HashMap<String, i64>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    GoOn,
+    Narrow,
+    Pause,
+    End,
 }
 
 impl Feed {
     pub(crate) fn start(url: &str) -> Self {
-        let publisher = Publisher::builder(url).name("oracle").alive("stock.alive", Duration::from_millis(500)).start().unwrap();
-        let (go_on, narrowed) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
-        let task = tokio::spawn(publish(publisher.clone(), go_on.clone(), narrowed.clone()));
-        Self { publisher, go_on, narrowed, task }
+        Self::load(url, Load::default())
+    }
+
+    pub(crate) fn load(url: &str, load: Load) -> Self {
+        let builder = Publisher::builder(url).name("oracle").exchange(&format!("{}tickwire.feed", load.names));
+        let publisher = builder.alive("stock.alive", Duration::from_millis(500)).start().unwrap();
+        let (wish, wishes) = watch::channel(Wish::GoOn);
+        let task = tokio::spawn(Turns { publisher: publisher.clone(), load, wishes, last: HashMap::new() }.run());
+        Self { publisher, wish, task }
     }
 
     /// From now on, half of the instruments say nothing more: what they said last has to arrive, and nothing makes up for it.
     pub(crate) fn narrow(&self) {
-        self.narrowed.store(true, Ordering::Relaxed);
+        self.wish.send_replace(Wish::Narrow);
+    }
+
+    /// From now on there are signs of life only. Returns when everything else is stored.
+    pub(crate) async fn pause(&self) {
+        self.wish.send_replace(Wish::Pause);
+        // A turn may be under way.
+        sleep(3 * TURN).await;
+        self.publisher.flush().await.unwrap();
+    }
+
+    /// Prices change again.
+    pub(crate) fn go_on(&self) {
+        self.wish.send_replace(Wish::GoOn);
     }
 
     /// What the publisher is doing.
@@ -54,40 +95,81 @@ impl Feed {
         self.publisher.states()
     }
 
+    /// Messages that were published so far.
+    pub(crate) fn messages(&self) -> u64 {
+        self.publisher.stats().messages
+    }
+
     /// Stops changing prices, waits until everything is in the log, and returns the last version of every instrument. Signs of life go
     /// on until the publisher that is returned as well is dropped.
     pub(crate) async fn end(self) -> (HashMap<String, i64>, Publisher) {
-        self.go_on.store(false, Ordering::Relaxed);
+        self.wish.send_replace(Wish::End);
         (self.task.await.unwrap(), self.publisher)
     }
 }
 
-async fn publish(publisher: Publisher, go_on: Arc<AtomicBool>, narrowed: Arc<AtomicBool>) -> HashMap<String, i64> {
-    let mut last = HashMap::new();
-    let mut turn = 0;
-    while go_on.load(Ordering::Relaxed) {
-        for _ in 0..UPDATES_A_TURN {
-            let (index, version) = (turn % SYMBOLS, turn / SYMBOLS + 1);
-            turn += 1;
-            if index % 2 == 1 && narrowed.load(Ordering::Relaxed) {
-                continue;
+struct Turns {
+    publisher: Publisher,
+    load: Load,
+    wishes: watch::Receiver<Wish>,
+    last: HashMap<String, i64>,
+}
+
+impl Turns {
+    async fn run(mut self) -> HashMap<String, i64> {
+        let mut turn = 0;
+        loop {
+            let wish = *self.wishes.borrow();
+            match wish {
+                Wish::End => break,
+                Wish::Pause => {}
+                Wish::GoOn | Wish::Narrow => {
+                    for _ in 0..self.load.a_turn {
+                        let (index, version) = (turn % SYMBOLS, turn / SYMBOLS + 1);
+                        turn += 1;
+                        if index % 2 == 1 && wish == Wish::Narrow {
+                            continue;
+                        }
+                        self.publish(format!("stock.S{index}"), version, Body::Quote(quote(index, version))).await;
+                        if index == 0 {
+                            let (at, number) = (version % EVENT_SYMBOLS, version / EVENT_SYMBOLS + 1);
+                            self.publish(format!("stock.E{at}"), number, Body::Status(event(number))).await;
+                        }
+                    }
+                }
             }
-            let symbol = format!("stock.S{index}");
-            let update = Update { ts_event_us: unix_us(), body: Some(Body::Quote(quote(index, version))), ..Default::default() };
-            publisher.update(&symbol, update).await.unwrap();
-            last.insert(symbol, version);
+            sleep(TURN).await;
         }
-        sleep(Duration::from_millis(5)).await;
+        self.publisher.flush().await.unwrap();
+        self.last
     }
-    publisher.flush().await.unwrap();
-    last
+
+    async fn publish(&mut self, symbol: String, version: i64, body: Body) {
+        let update = Update { ts_event_us: unix_us(), body: Some(body), ..Default::default() };
+        if self.load.alone {
+            self.publisher.message(&symbol, FeedMessage { updates: vec![update], ..Default::default() }).await.unwrap();
+        } else {
+            self.publisher.update(&symbol, update).await.unwrap();
+        }
+        self.last.insert(symbol, version);
+    }
+}
+
+/// The event with a number.
+fn event(number: i64) -> Status {
+    let phase = if number % 2 == 0 { TradingPhase::Halted } else { TradingPhase::Open };
+    Status { phase: phase as i32, reason: number.to_string(), ..Default::default() }
 }
 
 fn unix_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
 }
 
-/// Instruments of the feed.
+/// Instruments of the feed with quotes.
 pub(crate) const SYMBOLS: i64 = 40;
-/// At 5 ms a turn: about 2,000 updates a second.
-const UPDATES_A_TURN: usize = 10;
+/// Instruments of the feed with numbered events.
+const EVENT_SYMBOLS: i64 = 4;
+/// Instruments of the feed.
+pub(crate) const INSTRUMENTS: usize = (SYMBOLS + EVENT_SYMBOLS) as usize;
+/// Between two turns of the feed.
+const TURN: Duration = Duration::from_millis(5);

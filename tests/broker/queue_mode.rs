@@ -8,7 +8,7 @@ use tickwire::v1::FeedHealth::{Down, Live};
 use tokio::time::{Instant, sleep};
 
 use super::house::{House, WITHIN, get};
-use super::oracle::{Feed, SYMBOLS};
+use super::oracle::{Feed, INSTRUMENTS};
 use super::poison::publish;
 use super::view::{passed_through, wait_for_versions, wait_until};
 use super::watch_ws;
@@ -21,22 +21,22 @@ async fn without_streams_every_loss_is_told_and_the_rest_is_right() {
     assert!(house.log().contains("the broker has no streams"), "{}", house.log());
     let feed = Feed::start(&house.broker.url());
     let mut view = watch_ws::watch(house.address, "stock.#", 0, true);
-    wait_until(&mut view, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
-    assert_eq!(view.borrow().gaps, 0);
+    wait_until(&mut view, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
+    assert_eq!(view.borrow().gaps(), 0);
 
     // The queue is deleted under the reader: another life, told to everyone.
     house.broker.control(&["eval", DELETE_OWN_QUEUES]).unwrap();
-    wait_until(&mut view, "the loss is told", |view| view.gaps >= SYMBOLS as u32).await;
+    wait_until(&mut view, "the loss is told", |view| view.gaps() >= INSTRUMENTS).await;
     wait_until(&mut view, "the feed is live again", |view| passed_through(&view.health, &[Live, Down, Live])).await;
     assert_eq!(counter(&house, "tickwire_queue_losses_total").await, 1);
 
     // The same when the broker crashes under load; what the publisher sends again afterwards turns nothing back.
-    let told = view.borrow().gaps;
+    let told = view.borrow().gaps();
     house.broker.kill().unwrap();
     house.ready(503).await;
     house.broker.restart().unwrap();
     house.ready(200).await;
-    wait_until(&mut view, "the loss is told again", |view| view.gaps >= told + SYMBOLS as u32).await;
+    wait_until(&mut view, "the loss is told again", |view| view.gaps() >= told + INSTRUMENTS).await;
     wait_until(&mut view, "the feed is live again", |view| passed_through(&view.health, &[Live, Down, Live, Down, Live])).await;
     let (last, _signs_of_life) = feed.end().await;
     wait_for_versions(&mut view, "class 0", &last).await;
@@ -63,7 +63,7 @@ async fn a_node_too_slow_for_its_queue_says_so_and_one_that_starts_has_the_last_
         last_price(&channel, "slow.A", number).await;
     }
     house.server.as_ref().unwrap().signal("CONT").unwrap();
-    wait_until(&mut view, "the loss is told", |view| view.gaps > 0).await;
+    wait_until(&mut view, "the loss is told", |view| view.gaps() > 0).await;
     wait_until(&mut view, "the newest is there", |view| view.quotes["slow.A"].last == Some(LAST)).await;
     assert_eq!(counter(&house, "tickwire_broker_failures_total").await, 0, "{}", house.log());
 

@@ -6,7 +6,7 @@ use tickwire::Transport;
 use tokio::time::sleep;
 
 use super::house::House;
-use super::oracle::{Feed, SYMBOLS};
+use super::oracle::{Feed, INSTRUMENTS};
 use super::view::{wait_for_versions, wait_until};
 use super::{watch_sdk, watch_sse, watch_ws};
 
@@ -19,7 +19,7 @@ async fn clients_of_a_restarted_server_see_the_newest() {
     let mut sdk = watch_sdk::watch(house.address, "stock.#", Transport::WebSocket, true);
     let mut sdk_events = watch_sdk::watch(house.address, "stock.#", Transport::Sse, true);
     for view in [&mut websocket, &mut events, &mut sdk, &mut sdk_events] {
-        wait_until(view, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+        wait_until(view, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
     }
     // Long enough for a checkpoint, so that the new server starts from it.
     sleep(Duration::from_secs(4)).await;
@@ -52,7 +52,7 @@ async fn a_server_waits_for_its_broker() {
     let mut view = watch_ws::watch(house.address, "stock.#", 0, true);
     house.broker.restart().unwrap();
     house.ready(200).await;
-    wait_until(&mut view, "all instruments are seen", |view| view.versions.len() == SYMBOLS as usize).await;
+    wait_until(&mut view, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
     let (last, _signs_of_life) = feed.end().await;
     wait_for_versions(&mut view, "class 0", &last).await;
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use tickwire::v1::{FeedHealth, Quote};
+use tickwire::v1::{FeedHealth, Quote, Status};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::house::WITHIN;
 use super::oracle;
+use super::story::Story;
 
 /// A client's picture, kept up by its task.
 #[derive(Clone, Debug, Default)]
@@ -16,16 +17,20 @@ pub(crate) struct View {
     pub(crate) versions: HashMap<String, i64>,
     /// Of the feed `stock`, without repeats.
     pub(crate) health: Vec<FeedHealth>,
-    /// Losses that were told, over all instruments.
-    pub(crate) gaps: u32,
     pub(crate) connections: u32,
+    /// Of instruments with numbered events.
+    stories: HashMap<String, Story>,
+    /// Of the log, and how often it changed.
+    epoch: Option<String>,
+    logs: u32,
     pub(crate) faults: Vec<String>,
 }
 
 impl View {
-    /// A quote came. With `prove`, it has to be one of the oracle's, and not older than what was seen before, on any connection.
+    /// A quote came. With `prove`, it has to be one of the oracle's, and not older than what was seen before, on any connection. One
+    /// without fields says that a new log does not know it yet.
     pub(crate) fn quote(&mut self, symbol: &str, quote: Quote, prove: bool) {
-        if prove {
+        if prove && quote != Quote::default() {
             match oracle::version(symbol, &quote) {
                 Ok(version) => {
                     let before = self.versions.insert(symbol.to_owned(), version).unwrap_or(0);
@@ -39,6 +44,44 @@ impl View {
         self.quotes.insert(symbol.to_owned(), quote);
     }
 
+    /// A status came, which is a numbered event of the oracle, or nothing that a new log knows.
+    pub(crate) fn status(&mut self, symbol: &str, seq: u64, status: &Status, is_image: bool) {
+        let Ok(number) = status.reason.parse::<i64>() else { return };
+        let newest = self.versions.entry(symbol.to_owned()).or_default();
+        *newest = number.max(*newest);
+        if let Err(fault) = self.stories.entry(symbol.to_owned()).or_default().see(self.logs, seq, number, is_image) {
+            self.faults.push(format!("{symbol}: {fault}"));
+        }
+    }
+
+    /// The server told a loss of events.
+    pub(crate) fn gap(&mut self, symbol: &str, from: u64, to: u64) {
+        self.stories.entry(symbol.to_owned()).or_default().gap(self.logs, from, to);
+    }
+
+    /// The server named its log. A node that cannot say yet which it is gives images, as for another one.
+    pub(crate) fn epoch(&mut self, epoch: &str) {
+        if self.epoch.as_deref() != Some(epoch) {
+            self.logs += u32::from(self.epoch.is_some());
+            self.epoch = Some(epoch.to_owned());
+        }
+    }
+
+    /// What came before cannot be compared with what follows.
+    pub(crate) fn another_log(&mut self) {
+        self.logs += 1;
+    }
+
+    /// Gaps that were told for instruments with events.
+    pub(crate) fn gaps(&self) -> usize {
+        self.stories.values().map(Story::gaps).sum()
+    }
+
+    /// Lives of the log after the first.
+    pub(crate) fn logs(&self) -> u32 {
+        self.logs
+    }
+
     pub(crate) fn health(&mut self, feed: &str, health: FeedHealth) {
         if feed == "stock" && self.health.last() != Some(&health) {
             self.health.push(health);
@@ -49,13 +92,18 @@ impl View {
 /// Waits until the view is as wanted.
 pub(crate) async fn wait_until(view: &mut watch::Receiver<View>, what: &str, wanted: impl Fn(&View) -> bool) {
     let met = timeout(WITHIN, view.wait_for(wanted)).await.map(|met| met.is_ok());
-    assert!(met == Ok(true), "{what}: {:?}", view.borrow());
+    // Without what is long.
+    let seen = || View { quotes: HashMap::new(), stories: HashMap::new(), ..view.borrow().clone() };
+    assert!(met == Ok(true), "{what}: {:?}", seen());
 }
 
 /// Waits until the view has the last version of everything, and holds that nothing was ever wrong.
 pub(crate) async fn wait_for_versions(view: &mut watch::Receiver<View>, who: &str, last: &HashMap<String, i64>) {
     wait_until(view, &format!("{who} sees the last versions {last:?}"), |view| view.versions == *last).await;
     assert_eq!(view.borrow().faults, Vec::<String>::new(), "{who}");
+    let losses =
+        |(symbol, story): (&String, &Story)| story.silent_losses().into_iter().map(|loss| format!("{symbol}: {loss}")).collect::<Vec<_>>();
+    assert_eq!(view.borrow().stories.iter().flat_map(losses).collect::<Vec<_>>(), Vec::<String>::new(), "{who}");
 }
 
 /// Whether `part` appears in `health` in this order, with anything between.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tickwire::v1::update::Body;
 use tickwire::{Change, Client, Event, State, Transport};
 use tokio::sync::watch;
 
@@ -26,11 +27,25 @@ pub(crate) fn watch(address: SocketAddr, pattern: &'static str, transport: Trans
                         if let Some(quote) = instrument.image.quote {
                             view.quote(instrument.symbol.as_str(), quote, prove);
                         }
+                        if let Some(status) = &instrument.image.status {
+                            view.status(instrument.symbol.as_str(), instrument.seq, status, true);
+                        }
                     }),
+                    Change::Event { symbol, update, .. } => view.send_modify(|view| {
+                        if let Some(Body::Status(status)) = &update.body {
+                            view.status(symbol.as_str(), update.seq, status, false);
+                        }
+                    }),
+                    Change::Gap { symbol, from, to } => view.send_modify(|view| view.gap(symbol.as_str(), from, to)),
                     other => view.send_modify(|view| view.faults.push(format!("{other:?}"))),
                 },
                 event = events.next() => match event.unwrap() {
-                    Event::State { state: State::Syncing, .. } => view.send_modify(|view| view.connections += 1),
+                    // It does not say to which log it has come back: the other clients judge what is lost between connections.
+                    Event::State { state: State::Syncing, .. } => view.send_modify(|view| {
+                        view.connections += 1;
+                        view.another_log();
+                    }),
+                    Event::Error(error) if !error.epoch.is_empty() => view.send_modify(View::another_log),
                     Event::Feed(feed) => view.send_modify(|view| view.health(&feed.feed, feed.health())),
                     _ => {}
                 },

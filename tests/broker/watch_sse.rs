@@ -1,10 +1,11 @@
 //! A client of server-sent events made with a socket and a JSON parser.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tickwire::v1::{FeedHealth, Quote};
+use tickwire::v1::{FeedHealth, Quote, Status};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -38,6 +39,7 @@ async fn session(
     let path = format!("/v1/sse?symbols={}&conflate_ms=100&heartbeat_ms=500", symbols.replace('#', "%23"));
     socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{resume}\r\n").as_bytes()).await?;
     view.send_modify(|view| view.connections += 1);
+    let mut names = HashMap::new();
     let mut lines = BufReader::new(socket).lines();
     // Chunk sizes stand on lines of their own between the events; only what has a field name counts.
     while let Some(line) = lines.next_line().await? {
@@ -46,13 +48,30 @@ async fn session(
         }
         if let Some(data) = line.strip_prefix("data: ") {
             let frame: Value = serde_json::from_str(data).unwrap();
-            view.send_modify(|view| note(view, &frame, prove));
+            for info in list(&frame["infos"]) {
+                names.insert(info["id"].as_u64().unwrap(), info["symbol"].as_str().unwrap().to_owned());
+            }
+            view.send_modify(|view| note(view, &frame, &names, prove));
         }
     }
     Ok(())
 }
 
-fn note(view: &mut View, frame: &Value, prove: bool) {
+fn note(view: &mut View, frame: &Value, names: &HashMap<u64, String>, prove: bool) {
+    if frame["welcome"].is_object() {
+        view.epoch(frame["welcome"]["epoch"].as_str().unwrap_or_default());
+    }
+    if let Some(epoch) = frame["error"]["epoch"].as_str().filter(|epoch| !epoch.is_empty()) {
+        view.epoch(epoch);
+    }
+    if let Some(id) = frame["gap"]["id"].as_u64() {
+        view.gap(&names[&id], number(&frame["gap"]["from"]), number(&frame["gap"]["to"]));
+    }
+    for update in list(&frame["updates"]).iter().filter(|update| update["status"].is_object()) {
+        let status = Status { reason: update["status"]["reason"].as_str().unwrap_or_default().to_owned(), ..Default::default() };
+        let is_image = list(&update["flags"]).iter().any(|flag| flag == "IMAGE");
+        view.status(update["symbol"].as_str().unwrap(), number(&update["seq"]), &status, is_image);
+    }
     for feed in list(&frame["feeds"]) {
         let health = FeedHealth::from_str_name(feed["health"].as_str().unwrap()).unwrap();
         view.health(feed["feed"].as_str().unwrap(), health);
@@ -67,6 +86,11 @@ fn note(view: &mut View, frame: &Value, prove: bool) {
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// 64-bit integers are texts.
+fn number(value: &Value) -> u64 {
+    value.as_str().unwrap().parse().unwrap()
 }
 
 /// `"187.42"` at 2 places is 18742.

@@ -52,16 +52,23 @@ async fn session(
         }
         let frame = v1::ServerFrame::decode(message.as_payload().as_ref()).unwrap();
         names.extend(frame.infos.into_iter().map(|info| (info.id, info.symbol)));
-        match frame.control {
-            Some(Control::Heartbeat(heartbeat)) => *token = Some(heartbeat.token),
-            Some(Control::Gap(_)) => view.send_modify(|view| view.gaps += 1),
-            _ => {}
+        if let Some(Control::Heartbeat(heartbeat)) = &frame.control {
+            *token = Some(heartbeat.token.clone());
         }
         view.send_modify(|view| {
+            match &frame.control {
+                Some(Control::Welcome(welcome)) => view.epoch(&welcome.epoch),
+                Some(Control::Error(error)) if !error.epoch.is_empty() => view.epoch(&error.epoch),
+                Some(Control::Gap(gap)) => view.gap(&names[&gap.id], gap.from, gap.to),
+                _ => {}
+            }
             frame.feeds.iter().for_each(|feed| view.health(&feed.feed, feed.health()));
             for update in frame.updates {
-                if let Some(Body::Quote(quote)) = update.body {
-                    view.quote(&names[&update.id], quote, prove);
+                let is_image = update.flags & v1::UpdateFlag::Image as u32 != 0;
+                match update.body {
+                    Some(Body::Quote(quote)) => view.quote(&names[&update.id], quote, prove),
+                    Some(Body::Status(status)) => view.status(&names[&update.id], update.seq, &status, is_image),
+                    _ => {}
                 }
             }
         });

@@ -16,8 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 pub struct Broker {
     home: PathBuf,
     ports: Ports,
-    /// Erlang's name server, private to this node. Lives as long as the broker, through kills and restarts of the node.
-    epmd: Guarded,
+    /// Erlang's name server, private to this node and those that joined it. Lives as long as the broker, through kills and restarts of the
+    /// node. `None` in those that joined.
+    epmd: Option<Guarded>,
     /// Besides what every node gets.
     environment: &'static [(&'static str, &'static str)],
     /// `None` between `kill` and `restart`.
@@ -51,11 +52,7 @@ impl Broker {
 
     fn start_in(folder: &Path, settings: &str, environment: &'static [(&'static str, &'static str)]) -> Result<Self> {
         let ports = Ports::free()?;
-        fs::create_dir_all(folder)?;
-        let home = folder.canonicalize()?.join(format!("rabbitmq-{}", ports.amqp));
-        fs::create_dir_all(home.join("etc"))?;
-        fs::write(home.join("etc/rabbitmq.conf"), format!("{SETTINGS}{settings}\n"))?;
-        fs::write(home.join("etc/enabled_plugins"), "[].\n")?;
+        let home = make_home(folder, &ports, settings)?;
         let epmd = Command::new("epmd")
             .args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()])
             .stdin(Stdio::null())
@@ -63,7 +60,23 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .context("Erlang's `epmd` is not installed: `apt-get install rabbitmq-server` brings it")?;
-        let mut broker = Self { epmd: Guarded::new(epmd, &home)?, home, ports, environment, node: None };
+        let mut broker = Self { epmd: Some(Guarded::new(epmd, &home)?), home, ports, environment, node: None };
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    /// Starts a further node, with its data below `folder`, that forms a cluster with this one. It needs this one's name server: drop it
+    /// first, or both at once.
+    ///
+    /// # Errors
+    /// See [`Broker::start`].
+    pub fn join(&self, folder: &Path) -> Result<Self> {
+        let ports = Ports { epmd: self.ports.epmd, ..Ports::free()? };
+        let formation = "cluster_formation.peer_discovery_backend = classic_config\ncluster_formation.classic_config.nodes";
+        let home = make_home(folder, &ports, &format!("{formation}.1 = {}\n{formation}.2 = {}\n", self.ports.node(), ports.node()))?;
+        // Nodes trust each other by a common secret. The copy keeps the permissions that Erlang insists on.
+        fs::copy(self.home.join(COOKIE), home.join(COOKIE))?;
+        let mut broker = Self { epmd: None, home, ports, environment: self.environment, node: None };
         broker.restart()?;
         Ok(broker)
     }
@@ -84,6 +97,22 @@ impl Broker {
     /// The node has ended before.
     pub fn kill(&mut self) -> Result<()> {
         self.node.take().context("the node does not run")?.end();
+        Ok(())
+    }
+
+    /// Asks the node to leave (`SIGTERM`), as an upgrade does, and waits for its end. Its data stays.
+    ///
+    /// # Errors
+    /// It does not run, or not leave within 60 s.
+    pub fn stop(&mut self) -> Result<()> {
+        self.signal("-TERM")?;
+        let mut node = self.node.take().context("the node does not run")?;
+        let give_up = Instant::now() + START_WITHIN;
+        while node.child.try_wait()?.is_none() {
+            ensure!(Instant::now() < give_up, "RabbitMQ does not leave; its logs are in {}", self.log().display());
+            sleep(LOOK_EVERY);
+        }
+        node.end();
         Ok(())
     }
 
@@ -164,7 +193,7 @@ impl Broker {
             .env("HOME", home) // the Erlang cookie lives here
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("ERL_EPMD_PORT", ports.epmd.to_string())
-            .env("RABBITMQ_NODENAME", format!("tickwire-{}@localhost", ports.amqp))
+            .env("RABBITMQ_NODENAME", ports.node())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", ports.amqp.to_string())
             .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
@@ -204,7 +233,9 @@ impl Drop for Broker {
         if let Some(node) = self.node.take() {
             node.end();
         }
-        self.epmd.end_now();
+        if let Some(epmd) = self.epmd.take() {
+            epmd.end();
+        }
         // What cannot be removed lies below a folder that the caller chose, and its name will not be used again.
         let _ = fs::remove_dir_all(&self.home);
     }
@@ -260,6 +291,21 @@ impl Ports {
         }
         Ok(Self { amqp: ports[0], distribution: ports[1], epmd: ports[2] })
     }
+
+    /// The node's name among Erlang's nodes.
+    fn node(&self) -> String {
+        format!("tickwire-{}@localhost", self.amqp)
+    }
+}
+
+/// Makes the folder of a node, with its configuration.
+fn make_home(folder: &Path, ports: &Ports, settings: &str) -> Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let home = folder.canonicalize()?.join(format!("rabbitmq-{}", ports.amqp));
+    fs::create_dir_all(home.join("etc"))?;
+    fs::write(home.join("etc/rabbitmq.conf"), format!("{SETTINGS}{settings}\n"))?;
+    fs::write(home.join("etc/enabled_plugins"), "[].\n")?;
+    Ok(home)
 }
 
 fn speaks_amqp(port: u16) -> bool {
@@ -294,6 +340,8 @@ collect_statistics_interval = 60000
 /// What a node may switch on when it starts for the first time: all that this version has, but streams.
 const WITHOUT_STREAMS: &[(&str, &str)] =
     &[("RABBITMQ_FEATURE_FLAGS", "quorum_queue,implicit_default_bindings,virtual_host_metadata,maintenance_mode_status,user_limits")];
+/// Where Erlang keeps the secret of a cluster, below the folder of its user.
+const COOKIE: &str = ".erlang.cookie";
 /// First byte of a broker's answer to the protocol header, when it takes the connection.
 const METHOD_FRAME: u8 = 1;
 /// Time for the node to come up. A loaded machine needs some tens of seconds.

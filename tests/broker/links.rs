@@ -1,0 +1,98 @@
+//! The link to the broker is cut, or dies without a word; the broker itself stops for a while.
+
+use std::time::Duration;
+
+use tickwire::Transport;
+use tickwire::v1::FeedHealth::{Down, Live, Recovering, Stale};
+use tokio::time::sleep;
+
+use super::house::{House, shared};
+use super::node::Node;
+use super::oracle::{Feed, INSTRUMENTS, Load};
+use super::proxy::Proxy;
+use super::view::{passed_through, wait_for_versions, wait_until};
+use super::{watch_sdk, watch_sse, watch_ws};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_link_costs_no_value() {
+    let proxy = Proxy::start(&[shared().port()]).await;
+    let node = Node::open(&proxy.url(""), "cut.").await;
+    let feed = Feed::load(&shared().url(), Load { names: "cut.", ..Load::default() });
+    let mut every = watch_ws::watch(node.address, "stock.#", 0, true);
+    let mut events = watch_sse::watch(node.address, "stock.#", true);
+    let mut sdk = watch_sdk::watch(node.address, "stock.#", Transport::WebSocket, true);
+    wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
+    for _ in 0..2 {
+        proxy.cut();
+        let said = node.ready(503).await;
+        assert!(said.contains("RabbitMQ cannot be reached"), "{said}");
+        wait_until(&mut every, "the feed is down", |view| view.health.last() == Some(&Down)).await;
+        feed.narrow();
+        proxy.mend();
+        node.ready(200).await;
+        wait_until(&mut every, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
+    }
+    let (last, _signs_of_life) = feed.end().await;
+    for (who, view) in [("class 0", &mut every), ("SSE", &mut events), ("the SDK", &mut sdk)] {
+        wait_for_versions(view, who, &last).await;
+        assert_eq!(view.borrow().connections, 1, "{who} keeps its connection");
+    }
+    // The log goes on where it was: nothing was read twice, and nothing was lost.
+    assert_eq!((node.count("log_resets_total").await, node.count("log_truncations_total").await, every.borrow().gaps()), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_dies_silently_is_noticed_by_both_clocks() {
+    let proxy = Proxy::start(&[shared().port()]).await;
+    // With signs of life every two seconds on the connection, it is given up after four.
+    let node = Node::open(&proxy.url("?heartbeat=2"), "halfopen.").await;
+    let feed = Feed::load(&shared().url(), Load { names: "halfopen.", ..Load::default() });
+    let mut every = watch_ws::watch(node.address, "stock.#", 0, true);
+    let mut sdk = watch_sdk::watch(node.address, "stock.#", Transport::WebSocket, true);
+    wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
+
+    proxy.silence();
+    feed.narrow();
+    wait_until(&mut every, "the feed's clock sees it first", |view| view.health.last() == Some(&Stale)).await;
+    wait_until(&mut every, "then the connection's", |view| view.health.last() == Some(&Down)).await;
+    node.ready(503).await;
+    proxy.mend();
+    node.ready(200).await;
+    let (last, _signs_of_life) = feed.end().await;
+    for (who, view) in [("class 0", &mut every), ("the SDK", &mut sdk)] {
+        wait_for_versions(view, who, &last).await;
+        let health = view.borrow().health.clone();
+        assert!(passed_through(&health, &[Live, Stale, Down, Recovering, Live]), "{who} was told {health:?}");
+        assert_eq!((view.borrow().connections, view.borrow().gaps()), (1, 0), "{who}");
+    }
+}
+
+/// `TICKWIRE_STOP_S=30` stops it for so many seconds, with the signs of life that connections have by default. Without, it stops for eight,
+/// and signs of life are as frequent as it takes for the same to happen: both ends give the connection up, and connecting meets silence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_stops_for_a_while_costs_no_value() {
+    let stop_s: Option<u64> = std::env::var("TICKWIRE_STOP_S").ok().map(|seconds| seconds.parse().unwrap());
+    let house = House::open_without_server();
+    let query = if stop_s.is_some() { "" } else { "?heartbeat=2" };
+    let node = Node::open(&format!("{}{query}", house.broker.url()), "").await;
+    let feed = Feed::start(&format!("{}{query}", house.broker.url()));
+    let mut every = watch_ws::watch(node.address, "stock.#", 0, true);
+    let mut events = watch_sse::watch(node.address, "stock.#", true);
+    let mut sdk = watch_sdk::watch(node.address, "stock.#", Transport::WebSocket, true);
+    wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
+
+    house.broker.pause().unwrap();
+    feed.narrow();
+    wait_until(&mut every, "the feed is stale", |view| view.health.last() == Some(&Stale)).await;
+    // The length of the stop is the fault.
+    sleep(Duration::from_secs(stop_s.unwrap_or(8)) - Duration::from_secs(2)).await;
+    assert!(matches!(every.borrow().health.last(), Some(Stale | Down)), "{:?}", every.borrow().health);
+    house.broker.resume().unwrap();
+    node.ready(200).await;
+    wait_until(&mut every, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
+    let (last, _signs_of_life) = feed.end().await;
+    for (who, view) in [("class 0", &mut every), ("SSE", &mut events), ("the SDK", &mut sdk)] {
+        wait_for_versions(view, who, &last).await;
+        assert_eq!(view.borrow().connections, 1, "{who} keeps its connection");
+    }
+}
