@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod catch_up;
+mod cluster;
 mod crash;
 mod dead;
 mod encrypted;

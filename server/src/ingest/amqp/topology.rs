@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, ErrorKind, ExchangeKind};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::failure::{Failure, NOT_FOUND};
 use super::names::Names;
@@ -23,36 +23,43 @@ pub(crate) async fn ensure(
     kind: LogKind,
     compare: bool,
 ) -> Result<bool, Failure> {
-    let mut made_log = false;
-    let mut parts = vec![Part::Exchange(&names.feed), Part::Exchange(&names.dead), Part::Queue(&names.dead, dead_arguments())];
-    let mut bindings = vec![(&names.dead, &names.dead)];
+    let mut parts = vec![Part::Exchange(&names.feed)];
     match kind {
         LogKind::Stream => {
             parts.push(Part::Queue(&names.log, log_arguments(config)));
             parts.push(Part::Queue(&names.checkpoint, checkpoint_arguments()));
-            bindings.push((&names.log, &names.feed));
         }
         // Each node makes the queue that it reads itself.
         LogKind::Queue => parts.push(Part::Queue(&names.checkpoint_queue, checkpoint_queue_arguments())),
     }
+    let mut made_log = false;
     for part in parts {
-        if !part.is_there(connection).await? {
-            part.declare(connection).await?;
-            made_log |= part.name() == &names.log;
-            info!(name = part.name().as_str(), "declared at the broker");
-        } else if compare {
-            // A difference closes the channel, not the connection.
-            if let Err(Failure::Refused { text: difference, .. }) = part.declare(connection).await {
-                warn!(name = part.name().as_str(), difference, "the broker has it with other settings; they are kept");
-            }
+        made_log |= part.ensure(connection, compare).await? && part.name() == &names.log;
+    }
+    if kind == LogKind::Stream {
+        bind(connection, &names.log, &names.feed).await?;
+    }
+    match ensure_dead(connection, names, compare).await {
+        // A queue lives at one broker of a cluster, a stream at several: the log is read while that one is away.
+        Err(Failure::Away(cause)) if connection.status().connected() => {
+            debug!(cause, "refused messages cannot be put aside: their queue is away");
+            Ok(made_log)
         }
+        ensured => ensured.map(|()| made_log),
     }
+}
+
+async fn ensure_dead(connection: &Connection, names: &Names, compare: bool) -> Result<(), Failure> {
+    Part::Exchange(&names.dead).ensure(connection, compare).await?;
+    Part::Queue(&names.dead, dead_arguments()).ensure(connection, compare).await?;
+    bind(connection, &names.dead, &names.dead).await
+}
+
+async fn bind(connection: &Connection, queue: &ShortString, exchange: &ShortString) -> Result<(), Failure> {
     let channel = connection.create_channel().await?;
-    for (queue, exchange) in bindings {
-        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-        channel.queue_bind(queue.clone(), exchange.clone(), "#".into(), options, arguments).await?;
-    }
-    Ok(made_log)
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(queue.clone(), exchange.clone(), "#".into(), options, arguments).await?;
+    Ok(channel.close(CLOSE_OK, "done".into()).await?)
 }
 
 /// Something with a name at the broker.
@@ -66,6 +73,21 @@ impl Part<'_> {
         match self {
             Self::Exchange(name) | Self::Queue(name, _) => name,
         }
+    }
+
+    /// Declares it if it is missing, and returns whether it was.
+    async fn ensure(&self, connection: &Connection, compare: bool) -> Result<bool, Failure> {
+        let is_missing = !self.is_there(connection).await?;
+        if is_missing {
+            self.declare(connection).await?;
+            info!(name = self.name().as_str(), "declared at the broker");
+        } else if compare {
+            // A difference closes the channel, not the connection.
+            if let Err(Failure::Refused { text: difference, .. }) = self.declare(connection).await {
+                warn!(name = self.name().as_str(), difference, "the broker has it with other settings; they are kept");
+            }
+        }
+        Ok(is_missing)
     }
 
     async fn is_there(&self, connection: &Connection) -> Result<bool, Failure> {
