@@ -124,6 +124,10 @@ faults! {
     TellNewestInfo: Honest,
     /// The extremes that a paused client is owed keep the scales of before.
     KeepOldExtremes: Honest,
+    /// What a client has not reported is no bound to what is written.
+    IgnoreWindow: Fresh,
+    /// A report of frames that were never sent, or were reported before, is believed.
+    BelieveFalseProgress: Fresh,
     /// JSON writes quantities at the scale of prices.
     WrongQuantityScale: Same,
     /// The client applies records that are older than what it shows.

@@ -14,6 +14,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 
 /// What one client that reports progress may be sent.
@@ -118,6 +119,9 @@ impl Credit {
 
     /// Bytes that may be written now.
     pub(super) fn room(&self) -> u32 {
+        if planted(Fault::IgnoreWindow) {
+            return u32::MAX;
+        }
         let under_way = self.sent - self.acked;
         let window = match self.probe {
             Probe::Emptying { to } if under_way > u64::from(to) => 0,
@@ -166,7 +170,7 @@ impl Credit {
 
     /// Takes a report. `newest` is the last frame that was sent.
     pub(super) fn report(&mut self, now: Moment, cseq: u64, newest: u64) -> Report {
-        if cseq > newest || cseq <= self.told {
+        if (cseq > newest || cseq <= self.told) && !planted(Fault::BelieveFalseProgress) {
             return Report::Ignored;
         }
         self.told = cseq;
