@@ -22,6 +22,18 @@ pub(crate) fn watch(address: SocketAddr, pattern: &'static str, transport: Trans
         let mut changes = client.subscribe([pattern]).await.unwrap();
         while !view.is_closed() {
             tokio::select! {
+                // The two are read apart. What a log says comes after its name, so that is looked for first.
+                biased;
+                event = events.next() => match event.unwrap() {
+                    // It does not say to which log it has come back: the other clients judge what is lost between connections.
+                    Event::State { state: State::Syncing, .. } => view.send_modify(|view| {
+                        view.connections += 1;
+                        view.another_log();
+                    }),
+                    Event::Error(error) if !error.epoch.is_empty() => view.send_modify(View::another_log),
+                    Event::Feed(feed) => view.send_modify(|view| view.health(&feed.feed, feed.health())),
+                    _ => {}
+                },
                 change = changes.next() => match change.unwrap() {
                     Change::State(instrument) => view.send_modify(|view| {
                         if let Some(quote) = instrument.image.quote {
@@ -38,16 +50,6 @@ pub(crate) fn watch(address: SocketAddr, pattern: &'static str, transport: Trans
                     }),
                     Change::Gap { symbol, from, to } => view.send_modify(|view| view.gap(symbol.as_str(), from, to)),
                     other => view.send_modify(|view| view.faults.push(format!("{other:?}"))),
-                },
-                event = events.next() => match event.unwrap() {
-                    // It does not say to which log it has come back: the other clients judge what is lost between connections.
-                    Event::State { state: State::Syncing, .. } => view.send_modify(|view| {
-                        view.connections += 1;
-                        view.another_log();
-                    }),
-                    Event::Error(error) if !error.epoch.is_empty() => view.send_modify(View::another_log),
-                    Event::Feed(feed) => view.send_modify(|view| view.health(&feed.feed, feed.health())),
-                    _ => {}
                 },
             }
         }
