@@ -150,6 +150,8 @@ faults! {
     ClientBeginsBehindEvents: Complete,
     /// The client keeps the loss of single trades to itself, where only the rest was resumed.
     ClientResumesTradesAlways: Complete,
+    /// The client gives a new subscription the trades of one that has ended.
+    ClientTakesTradesOfOthers: Complete,
     /// The client shows an event without the unread state before it.
     ClientSkipsStateBeforeEvent: Complete,
     /// The client takes the token of one node to cover what another, which lags behind, has said since.

@@ -17,6 +17,8 @@ use crate::v1;
 #[derive(Debug)]
 pub(super) struct Queue {
     subscription: SubscriptionId,
+    /// Whether the server has answered all that the subscription asks for. It stays so: what is lost later is told.
+    pub(super) answered: bool,
     /// Whether the application was told that there is something. Until it has read everything it is not told again.
     told: bool,
     /// Counts marks and events, so that the two queues can be read in the order of their making.
@@ -52,8 +54,11 @@ enum What {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) subscription: SubscriptionId,
-    /// Whether single trades go to it.
+    /// Whether it wants single trades.
     pub(super) trades: bool,
+    /// Whether the server has answered that it sends them. What comes before that belongs to a subscription that has ended, and may break
+    /// off at any trade.
+    pub(super) trades_begun: bool,
     /// Single trades after this position may have been lost, until the server sends them again.
     pub(super) trades_until: Option<u64>,
     dirty: Option<Dirty>,
@@ -122,7 +127,7 @@ impl Record {
 
 impl Member {
     pub(super) fn new(subscription: SubscriptionId, trades: bool) -> Self {
-        Self { subscription, trades, trades_until: None, dirty: None, waiting: 0, lost: None }
+        Self { subscription, trades, trades_begun: false, trades_until: None, dirty: None, waiting: 0, lost: None }
     }
 }
 
@@ -130,6 +135,7 @@ impl Queue {
     pub(super) fn new(subscription: SubscriptionId, events_max: usize) -> Self {
         Self {
             subscription,
+            answered: false,
             told: false,
             stamp: 0,
             order: VecDeque::new(),
@@ -137,6 +143,11 @@ impl Queue {
             events: VecDeque::new(),
             events_max: events_max.max(1),
         }
+    }
+
+    /// Whether single trades go to a member of it.
+    pub(super) fn takes_trades(&self, member: &Member) -> bool {
+        member.trades && (self.answered || member.trades_begun || planted(Fault::ClientTakesTradesOfOthers))
     }
 
     /// Marks a row. Returns whether a mark stood already, so that an older state was conflated away.

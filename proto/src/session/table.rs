@@ -85,6 +85,7 @@ impl Table {
 
     /// The server has acknowledged something, or something has ended.
     pub(super) fn serve(&mut self, wanted: &Wanted) {
+        self.begin_trades(wanted);
         for row in self.rows.iter_mut().flatten() {
             let served = wanted.is_served(&row.instrument.symbol);
             row.set_served(served);
@@ -143,6 +144,8 @@ impl Table {
         tell(&mut queue, subscription, outputs);
         self.queues.insert(subscription, queue);
         self.adopt_names(subscription, wanted);
+        // What is wanted may come already, for another subscription.
+        self.begin_trades(wanted);
     }
 
     /// Drops a subscription, and what it alone covered.
@@ -198,7 +201,8 @@ impl Table {
         if let Some(known) = row.doubt.take().filter(|known| update.seq > *known) {
             // An image may stand for an event at its own position.
             let to = if is_image { update.seq.saturating_add(1) } else { update.seq };
-            let from = row.tell_loss(known, to);
+            // An event behind the newest state may have been in a frame that did not come.
+            let from = row.tell_loss(known.saturating_sub(1), to);
             self.push_gap(number, from, to, stats, outputs);
         }
         if is_single_trade {
@@ -235,6 +239,22 @@ impl Table {
             if row_of(&mut self.rows, number).is_some_and(Row::drop_outdated) {
                 self.mark(number, Record::KNOWN, stats, outputs);
             }
+        }
+    }
+
+    /// Lets single trades go to those whose request for them was answered.
+    fn begin_trades(&mut self, wanted: &Wanted) {
+        let Self { rows, queues, .. } = self;
+        for row in rows.iter_mut().flatten() {
+            let waits = |member: &&mut Member| {
+                member.trades && !member.trades_begun && queues.get(&member.subscription).is_some_and(|queue| !queue.answered)
+            };
+            for member in row.members.iter_mut().filter(waits) {
+                member.trades_begun = wanted.sends_trades(member.subscription, &row.instrument.symbol);
+            }
+        }
+        for (id, queue) in queues.iter_mut().filter(|(_, queue)| !queue.answered) {
+            queue.answered = wanted.is_answered(*id);
         }
     }
 
@@ -321,8 +341,9 @@ impl Table {
                 row.apply(update, self.connection, false);
             }
         }
-        for member in row.members.iter_mut().filter(|member| member.trades || !way.is_single_trade) {
-            let Some(queue) = self.queues.get_mut(&member.subscription) else { continue };
+        for member in &mut row.members {
+            let queue = self.queues.get_mut(&member.subscription);
+            let Some(queue) = queue.filter(|queue| !way.is_single_trade || queue.takes_trades(member)) else { continue };
             queue.push_event(number, member, update, &row.instrument);
             tell(queue, member.subscription, outputs);
         }
@@ -344,7 +365,8 @@ impl Table {
         if let Some(row) = self.by_symbol.get(symbol) {
             return Some(*row);
         }
-        let members: Vec<Member> = wanted.covering(symbol).into_iter().map(|(id, trades)| Member::new(id, trades)).collect();
+        let mut members: Vec<Member> = wanted.covering(symbol).into_iter().map(|(id, trades)| Member::new(id, trades)).collect();
+        members.iter_mut().for_each(|member| member.trades_begun = wanted.sends_trades(member.subscription, symbol));
         if members.is_empty() {
             return None;
         }

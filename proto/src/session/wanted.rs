@@ -52,6 +52,13 @@ struct Target {
     wire: Wire,
 }
 
+impl Target {
+    /// Whether the server has granted it with single trades.
+    fn sends_trades(&self) -> bool {
+        matches!(self.wire, Wire::Granted { terms, .. } | Wire::Complete { terms } if terms.trades)
+    }
+}
+
 /// What the server knows of a target on this connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wire {
@@ -303,6 +310,18 @@ impl Wanted {
     /// Whether everything that the server had to say when it began to send the single trades of `symbol` is here.
     pub(super) fn has_trades(&self, symbol: &Symbol) -> bool {
         self.any_covering(symbol, |target| matches!(target.wire, Wire::Complete { terms } if terms.trades))
+    }
+
+    /// Whether the server has answered that it sends the single trades of `symbol` as `subscription` wants them.
+    pub(super) fn sends_trades(&self, subscription: SubscriptionId, symbol: &Symbol) -> bool {
+        self.any_covering(symbol, |target| target.sends_trades() && target.wanted_by.contains(&subscription))
+    }
+
+    /// Whether the server has answered all that a subscription asks for, and sends single trades with what it granted.
+    pub(super) fn is_answered(&self, subscription: SubscriptionId) -> bool {
+        let mut targets =
+            self.wishes.get(&subscription).into_iter().flat_map(|wish| &wish.targets).filter_map(|text| self.targets.get(text));
+        targets.all(|target| target.sends_trades() || matches!(target.wire, Wire::Refused { .. }))
     }
 
     /// Whether the server said on this connection that it sends `symbol`.

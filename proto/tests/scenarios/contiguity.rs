@@ -166,7 +166,7 @@ fn a_trade_that_shares_its_message_with_the_first_event_after_a_loss_is_in_the_g
             1.000 Syncing (welcomed as n1-1)
             1.000 ready #2
             1.000 Live
-            1.000 read [events lost between 6 and 8] stock.A
+            1.000 read [events lost between 5 and 8] stock.A
             1.000 read [HALTED] stock.A last 1.00 HALTED
             1.000 read [events lost between 7 and 10] stock.A
             1.000 read [trade 100 @ 1.05] stock.A last 1.04 HALTED
@@ -324,6 +324,27 @@ fn a_node_that_lags_behind_repeats_no_trade_and_reports_none_as_lost() {
             1.000 Live
             1.000 ready #1
             1.000 read [trade 100 @ 1.05] stock.A last 1.00
+        "#]],
+    );
+}
+
+#[test]
+fn trades_of_a_subscription_that_has_ended_are_not_those_of_the_next() {
+    // The first one ends, so the server is asked to leave trades out; the third one asks for them again before that is answered.
+    check(
+        "subscribe stock.* trades; subscribe stock.* 250ms; live; image stock.A seq=1 last=1.00; event stock.A seq=2 trade=1.01; read 1
+         unsubscribe 1; subscribe stock.* trades; event stock.A seq=3 trade=1.02; ack; complete; event stock.A seq=5 trade=1.04; read 3",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 ready #2
+            0.000 read [trade 100 @ 1.01] stock.A last 1.00
+            0.000 read stock.A last 1.00
+            0.000 send subscribe stock.*@250
+            0.000 ready #3
+            0.000 send subscribe stock.*@250+trades
+            0.000 read [trade 100 @ 1.04] stock.A last 1.00
+            0.000 read stock.A last 1.00
         "#]],
     );
 }

@@ -401,7 +401,7 @@ fn what_is_not_resumed_may_have_lost_events() {
             1.000 Syncing (welcomed as n1-1)
             1.000 ready #1
             1.000 Live
-            1.000 read [events lost between 5 and 10] AAPL
+            1.000 read [events lost between 4 and 10] AAPL
             1.000 read AAPL bid 9.00
         "#]],
     );
