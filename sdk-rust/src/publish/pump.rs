@@ -36,6 +36,8 @@ pub(crate) struct Pump {
     alive_at: Option<Instant>,
     /// Messages numbered so far.
     numbered: u64,
+    /// How long the broker may owe a confirm: longer after each connection on which none came, for a broker that is only slow.
+    patience: Duration,
     /// All publishers are gone and their last command was taken: end when the window is empty.
     is_drained: bool,
     /// All publishers are gone: end at this time even if something is not stored.
@@ -74,6 +76,7 @@ impl Pump {
             flushes: Vec::new(),
             alive_at,
             numbered: 0,
+            patience: CONFIRM_WITHIN,
             is_drained: false,
             end_by: None,
         }
@@ -147,7 +150,7 @@ impl Pump {
             let (takes, due) = (self.has_room() && !self.is_drained, self.due());
             tokio::select! {
                 Some((sending, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
-                    owed_since = None;
+                    (owed_since, self.patience) = (None, CONFIRM_WITHIN);
                     if !self.settle(sending, outcome?) {
                         hold_until = Some(Instant::now() + RETURNED_WAIT);
                     }
@@ -157,7 +160,8 @@ impl Pump {
                 () = until(due) => {}
                 () = until(hold_until) => hold_until = None,
                 // A broker that has just started may swallow a message for good: neither stored nor returned.
-                () = until(owed_since.map(|since| since + CONFIRM_WITHIN)) => {
+                () = until(owed_since.map(|since| since + self.patience)) => {
+                    self.patience = (self.patience * 2).min(PATIENCE_LONGEST);
                     return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the broker confirms nothing").into());
                 }
             }
@@ -376,8 +380,10 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 /// A connection that lived this long was a good one: the next wait is the shortest again.
 const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(10);
-/// Time for the next confirm while messages are under way and the broker takes them. Then a new connection sends them again.
+/// Time for the next confirm while messages are under way and the broker takes them, at first. Then a new connection sends them again.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
+/// The longest that [`CONFIRM_WITHIN`] grows to, while a broker confirms nothing on one connection after the other.
+const PATIENCE_LONGEST: Duration = Duration::from_secs(60);
 /// Before a message that came back is sent again: the log of a broker that starts takes some tenths of a second.
 const RETURNED_WAIT: Duration = Duration::from_millis(50);
 /// Time for the last messages to be stored when all publishers are gone. What is not stored then is lost, and a warning says so.
