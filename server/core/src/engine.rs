@@ -30,6 +30,7 @@ mod credit;
 mod dispatch;
 mod events;
 mod flush;
+mod footprint;
 mod lane;
 mod outbox;
 mod patterns;

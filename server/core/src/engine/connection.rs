@@ -60,7 +60,7 @@ pub(super) struct Connection {
     /// Feeds changed and could not be told.
     pub(super) feeds_due: bool,
     pub(super) outbox: Option<Box<Outbox>>,
-    rare: Option<Box<Rare>>,
+    pub(super) rare: Option<Box<Rare>>,
     /// The client may hold images of another life of the log.
     pub(super) foreign: bool,
     pub(super) commands: Bucket,

@@ -87,6 +87,11 @@ pub(super) enum Report {
 }
 
 impl Credit {
+    /// Bytes that it holds beside itself.
+    pub(super) fn bytes_held(&self) -> usize {
+        self.flight.capacity() * size_of::<Flight>()
+    }
+
     /// Credit of a connection that begins at `now`.
     pub(super) fn new(now: Moment, window_max: u32) -> Self {
         let window_max = window_max.max(WINDOW_MIN);

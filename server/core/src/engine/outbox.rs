@@ -70,6 +70,22 @@ pub(super) enum Overflow {
 }
 
 impl Outbox {
+    /// Bytes of memory that it holds, itself included; events are shared with their ring.
+    pub(super) fn bytes_held(&self) -> usize {
+        let texts = self.waiting.iter().map(|item| match item {
+            Waiting::State(state) => state.record.len(),
+            Waiting::Feed(text) => text.len(),
+            Waiting::Event(_) | Waiting::Info { .. } => 0,
+        });
+        // A hash map has a byte beside each place, a tree some room in its nodes.
+        let marks = self.dirty.capacity() * (size_of::<(InstrumentId, Pending)>() + 1);
+        let gaps = self.gaps.len() * 2 * size_of::<(InstrumentId, (u64, u64))>();
+        let queues = self.turns.capacity() * size_of::<Turn>()
+            + self.waiting.capacity() * size_of::<Waiting>()
+            + self.controls.capacity() * size_of::<Control>();
+        size_of::<Self>() + texts.sum::<usize>() + marks + gaps + queues
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty() && self.waiting.is_empty() && self.gaps.is_empty() && self.controls.is_empty()
     }

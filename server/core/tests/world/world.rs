@@ -127,6 +127,7 @@ impl World {
         self.network.now = self.now;
         if self.now >= self.alive_at {
             self.alive_at = self.now + Duration::from_secs(1);
+            self.judge_memory()?;
             if self.is_quiet || self.now.as_micros() / 60_000_000 % 7 != 3 {
                 self.market.alive(self.now.as_micros());
                 self.wake_nodes();

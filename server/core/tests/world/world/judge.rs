@@ -34,6 +34,18 @@ impl World {
         Ok(())
     }
 
+    /// No connection takes more memory than docs/limits.md says of its worst case, with the queues of these nodes.
+    pub(super) fn judge_memory(&self) -> Verdict {
+        for (key, wire) in &self.network.wires {
+            let Some(bytes) = self.nodes[wire.node].engine.bytes_held(*key) else { continue };
+            let bound = CONNECTION_BYTES_MAX + SUBSCRIPTION_BYTES_MAX * self.market.instruments.len();
+            if bytes > bound {
+                return Err(format!("node {} holds {bytes} bytes for one connection, and {bound} is the most", wire.node));
+            }
+        }
+        Ok(())
+    }
+
     /// Something happened to a client; after a while it owes freshness again.
     pub(super) fn unsettle(&mut self, c: usize) {
         self.clients[c].unsettle(self.now);
@@ -163,6 +175,9 @@ impl World {
     }
 }
 
+/// Of a client that takes nothing. Nodes keep 64 events for it at most, a quarter of what the formula of docs/limits.md stands for.
+const CONNECTION_BYTES_MAX: usize = (96 << 10) / 4;
+const SUBSCRIPTION_BYTES_MAX: usize = 400;
 /// A connection and a mind that were left alone for this long owe freshness.
 pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(8);
 /// Two heartbeats and half a second, and one step.
