@@ -1,7 +1,8 @@
 //! The publisher kit: what a feed needs to lose nothing on the way to RabbitMQ.
 //!
 //! Confirms and `mandatory` (a message that came back is sent again, although the broker confirms it), resending in order after a
-//! reconnect, batches of up to 50 updates or 2 ms, numbered messages, signs of life, and a broker that blocks publishers is shown.
+//! reconnect, batches of up to 50 updates or 2 ms, numbered messages, signs of life, and a broker that blocks publishers is shown. The nodes of
+//! a cluster are tried in turn, and `amqps://` is TLS with roots and a certificate of one's own.
 //!
 //! ```no_run
 //! use tickwire::v1::{Quote, Update, update::Body};
@@ -17,22 +18,24 @@
 //! ```
 
 mod batcher;
+mod brokers;
 mod pump;
 mod raw;
+mod settings;
+mod tls;
 mod window;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use lapin::types::ShortString;
-use lapin::uri::AMQPUri;
 use thiserror::Error;
 use tickwire_proto::json::{FeedJson, JsonError};
 use tickwire_proto::v1::{FeedMessage, Update};
 use tickwire_proto::{Scale, Symbol, symbol::SymbolError};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::pump::{Outgoing, Pump};
+use self::pump::Outgoing;
 pub use self::raw::{Header, RawMessage};
+pub use self::settings::PublisherBuilder;
 
 /// Publishes feed messages. Cheap to clone; clones share one connection, window and counter.
 ///
@@ -45,15 +48,9 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher for the broker at `url` (`amqp://user:password@host:port/vhost`).
+    /// A publisher for the broker at `url` (`amqp://user:password@host:port/vhost`, or `amqps://` for TLS).
     pub fn builder(url: &str) -> PublisherBuilder {
-        PublisherBuilder {
-            url: url.to_owned(),
-            name: "publisher".to_owned(),
-            exchange: "tickwire.feed".to_owned(),
-            prefix: String::new(),
-            alive: None,
-        }
+        PublisherBuilder::new(url)
     }
 
     /// Publishes one update of the instrument `symbol`, in one message with others. Waits while too much is unconfirmed.
@@ -132,69 +129,6 @@ impl Publisher {
     }
 }
 
-/// Settings of a [`Publisher`].
-#[derive(Clone)]
-pub struct PublisherBuilder {
-    url: String,
-    name: String,
-    exchange: String,
-    prefix: String,
-    alive: Option<(String, Duration)>,
-}
-
-impl PublisherBuilder {
-    /// Name of the publisher in its messages, at most 64 bytes: one name, one counter.
-    #[must_use]
-    pub fn name(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.name);
-        self
-    }
-
-    /// The exchange, if it is not `tickwire.feed`.
-    #[must_use]
-    pub fn exchange(mut self, exchange: &str) -> Self {
-        exchange.clone_into(&mut self.exchange);
-        self
-    }
-
-    /// Stands before every routing key, for servers that are configured to remove it.
-    #[must_use]
-    pub fn routing_prefix(mut self, prefix: &str) -> Self {
-        prefix.clone_into(&mut self.prefix);
-        self
-    }
-
-    /// Gives a sign of life under `routing_key` (such as `stock.alive`) at this interval, so that quiet can be told from mute.
-    #[must_use]
-    pub fn alive(mut self, routing_key: &str, interval: Duration) -> Self {
-        self.alive = Some((routing_key.to_owned(), interval));
-        self
-    }
-
-    /// Starts the publisher in the background of the current tokio runtime. It connects, and connects again, for ever.
-    ///
-    /// # Errors
-    /// One of the settings is not well-formed.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub fn start(self) -> Result<Publisher, PublishError> {
-        let settings = Settings::try_from(self)?;
-        let (command, commands) = mpsc::channel(COMMANDS_MAX);
-        let (tell_state, state) = watch::channel(PublisherState::Connecting);
-        let (tell_stats, stats) = watch::channel(PublisherStats::default());
-        tokio::spawn(Pump::new(settings, commands, tell_state, tell_stats).run());
-        Ok(Publisher { commands: command, state, stats })
-    }
-}
-
-impl std::fmt::Debug for PublisherBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the address, which may hold a password.
-        f.debug_struct("PublisherBuilder").field("name", &self.name).field("exchange", &self.exchange).finish_non_exhaustive()
-    }
-}
-
 /// What a publisher is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -235,6 +169,9 @@ pub enum PublishError {
     /// A name, exchange or prefix is too long.
     #[error("{0} is too long")]
     TooLong(&'static str),
+    /// A file of TLS cannot be used; says which, and why.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// Not a symbol.
     #[error("the symbol {0}")]
     BadSymbol(#[from] SymbolError),
@@ -254,35 +191,6 @@ pub(crate) enum Command {
     Raw(Box<Outgoing>),
     Message(String, Box<FeedMessage>),
     Flush(oneshot::Sender<()>),
-}
-
-/// Checked settings.
-pub(crate) struct Settings {
-    uri: AMQPUri,
-    name: String,
-    exchange: ShortString,
-    prefix: String,
-    alive: Option<(String, Duration)>,
-}
-
-impl TryFrom<PublisherBuilder> for Settings {
-    type Error = PublishError;
-
-    fn try_from(builder: PublisherBuilder) -> Result<Self, PublishError> {
-        let mut uri: AMQPUri = builder.url.parse().map_err(|_| PublishError::BadUrl)?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
-        if let Some((key, _)) = &builder.alive {
-            Symbol::parse(key)?;
-        }
-        if builder.name.len() > NAME_BYTES_MAX {
-            return Err(PublishError::TooLong("the name"));
-        }
-        if builder.prefix.len() > PREFIX_BYTES_MAX {
-            return Err(PublishError::TooLong("the routing prefix"));
-        }
-        let exchange = ShortString::try_new(builder.exchange).map_err(|_| PublishError::TooLong("the exchange"))?;
-        Ok(Self { uri, name: builder.name, exchange, prefix: builder.prefix, alive: builder.alive })
-    }
 }
 
 /// Whether `text` is one update that a server can read, whatever the scales of its instrument.
@@ -309,12 +217,6 @@ pub(crate) fn unix_us() -> u64 {
 const BESIDE_UPDATES: [&str; 7] = ["symbol", "updates", "info", "alive", "publisher", "publisher_seq", "ts_publish_us"];
 /// Commands between publishers and their task. While it is full, publishing waits.
 const COMMANDS_MAX: usize = 256;
-/// Seconds between signs of life on the connection, unless the address says otherwise.
-const HEARTBEAT_S: u16 = 10;
-/// As the schema says.
-const NAME_BYTES_MAX: usize = 64;
-/// A routing key is a prefix and a symbol of at most 128 bytes, and AMQP allows 255.
-const PREFIX_BYTES_MAX: usize = 120;
 
 #[cfg(test)]
 mod tests {

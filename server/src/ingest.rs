@@ -35,6 +35,7 @@ use self::recorded::RecordedLog;
 use self::simulated::Simulated;
 use crate::shard::Shards;
 use crate::telemetry::Metrics;
+pub use crate::tls::TlsFiles;
 
 /// Checked settings of the feed side.
 #[derive(Clone, Debug)]

@@ -9,16 +9,18 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event};
+use lapin::{BasicProperties, Channel, Confirmation, Event};
 use prost::Message as _;
 use tickwire_proto::v1::{Alive, FeedMessage, Update};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::batcher::Batcher;
+use super::brokers::Outage;
+use super::settings::Settings;
 use super::window::{Sending, Window};
-use super::{Command, PublisherState, PublisherStats, Settings, unix_us};
+use super::{Command, PublisherState, PublisherStats, unix_us};
 
 /// Publishes what it is commanded, for ever.
 pub(crate) struct Pump {
@@ -93,6 +95,7 @@ impl Pump {
                 Err(error) => error,
             };
             self.state.send_replace(PublisherState::Connecting);
+            self.settings.brokers.pass_on();
             let again = self.window.disconnected();
             self.count(|stats| stats.resent += again as u64);
             if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
@@ -115,10 +118,9 @@ impl Pump {
     }
 
     /// One connection. Ends well when there is nothing left to do.
-    async fn session(&mut self) -> lapin::Result<()> {
-        let properties = ConnectionProperties::default().with_connection_name(format!("tickwire publisher {}", self.settings.name).into());
-        let connecting = timeout(CONNECT_WITHIN, Connection::connect_uri(self.settings.uri.clone(), properties));
-        let connection = connecting.await.map_err(|_| lapin::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))??;
+    async fn session(&mut self) -> Result<(), Outage> {
+        let name = format!("tickwire publisher {}", self.settings.name);
+        let connection = self.settings.brokers.connect(&name).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         info!(publisher = %self.settings.name, "publishes");
@@ -130,7 +132,7 @@ impl Pump {
         Ok(())
     }
 
-    async fn publish(&mut self, channel: &Channel, mut events: Pin<Box<dyn Stream<Item = Event> + Send>>) -> lapin::Result<()> {
+    async fn publish(&mut self, channel: &Channel, mut events: Pin<Box<dyn Stream<Item = Event> + Send>>) -> Result<(), Outage> {
         let mut outcomes = Outcomes::new();
         // A message that came back is not sent again before this.
         let mut hold_until: Option<Instant> = None;
@@ -162,7 +164,7 @@ impl Pump {
                 // A broker that has just started may swallow a message for good: neither stored nor returned.
                 () = until(owed_since.map(|since| since + self.patience)) => {
                     self.patience = (self.patience * 2).min(PATIENCE_LONGEST);
-                    return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the broker confirms nothing").into());
+                    return Err(Outage::Mute);
                 }
             }
         }
@@ -374,8 +376,6 @@ fn jittered(wait: Duration) -> Duration {
 
 /// Messages that are not known to be stored. While it is full, publishing waits; more would only pile up in the broker.
 const WINDOW_MESSAGES_MAX: usize = 1_000;
-/// Time for TCP, TLS and the AMQP handshake. Then the next try follows.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 /// A connection that lived this long was a good one: the next wait is the shortest again.

@@ -8,7 +8,8 @@ use clap::Subcommand;
 use serde_json::json;
 use tickwire_server::ingest::{DeadLetters, LETTERS_MAX, Letter};
 
-use crate::runtime::{block_on, brokers};
+use crate::broker::BrokerFlags;
+use crate::runtime::block_on;
 
 /// Flags of `tickwire dead`.
 #[derive(clap::Args)]
@@ -29,9 +30,8 @@ enum Action {
 
 #[derive(clap::Args)]
 struct At {
-    /// The broker; several nodes of a cluster with commas
-    #[arg(long, value_name = "URL", default_value = "amqp://127.0.0.1:5672/%2f", env = "TICKWIRE_AMQP", hide_env_values = true)]
-    amqp: String,
+    #[command(flatten)]
+    broker: BrokerFlags,
     /// Stands before the names at the broker, as `feed.amqp.names_prefix` of the server
     #[arg(long, default_value = "")]
     names_prefix: String,
@@ -102,7 +102,7 @@ impl Dead {
 
 impl At {
     async fn open(&self) -> Result<DeadLetters> {
-        let brokers = brokers(&self.amqp)?;
+        let brokers = self.broker.brokers()?;
         let shown = brokers.to_string();
         DeadLetters::open(brokers, &self.names_prefix).await.with_context(|| format!("cannot read the refused messages at {shown}"))
     }

@@ -1,6 +1,7 @@
 //! The `tickwire` command.
 
 mod bench;
+mod broker;
 mod dead;
 mod demo;
 mod pace;

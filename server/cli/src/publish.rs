@@ -22,6 +22,7 @@ use self::input::Input;
 use self::json::Lines;
 use self::line::{Refusal, Said, What};
 use self::time::Unit;
+use crate::broker::BrokerFlags;
 use crate::pace::{Pace, Speed, parse_rate, parse_speed};
 use crate::progress::Progress;
 use crate::runtime::block_on;
@@ -33,9 +34,8 @@ use crate::simulate::parse_duration;
 pub(crate) struct Publish {
     /// File to read; standard input if absent or `-`
     file: Option<PathBuf>,
-    /// The broker to publish to
-    #[arg(long, value_name = "URL", default_value = "amqp://127.0.0.1:5672/%2f", env = "TICKWIRE_AMQP", hide_env_values = true)]
-    amqp: String,
+    #[command(flatten)]
+    broker: BrokerFlags,
     /// The exchange to publish to
     #[arg(long, default_value = "tickwire.feed")]
     exchange: String,
@@ -133,7 +133,7 @@ impl Publish {
     async fn publish(&self, progress: Progress) -> Result<()> {
         let reader = self.reader()?;
         let input = Input::open(self.file.as_deref())?;
-        let mut builder = Publisher::builder(&self.amqp).name(&self.name).exchange(&self.exchange).routing_prefix(&self.routing_prefix);
+        let mut builder = self.broker.publisher().name(&self.name).exchange(&self.exchange).routing_prefix(&self.routing_prefix);
         if let Some(alive) = &self.alive {
             builder = builder.alive(alive, self.alive_every);
         }

@@ -12,8 +12,9 @@ use tickwire_simulator::Market;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::broker::BrokerFlags;
 use crate::progress::Progress;
-use crate::runtime::{block_on, brokers};
+use crate::runtime::block_on;
 use crate::simulate::parse_duration;
 use crate::when::When;
 
@@ -23,9 +24,8 @@ use crate::when::When;
 pub(crate) struct Record {
     /// File to write; it must not exist, unless it is appended to
     file: PathBuf,
-    /// The broker; several nodes of a cluster with commas
-    #[arg(long, value_name = "URL", default_value = "amqp://127.0.0.1:5672/%2f", env = "TICKWIRE_AMQP", hide_env_values = true)]
-    amqp: String,
+    #[command(flatten)]
+    broker: BrokerFlags,
     /// Stands before the names at the broker, as `feed.amqp.names_prefix` of the server
     #[arg(long, value_name = "PREFIX", default_value = "")]
     names_prefix: String,
@@ -78,7 +78,7 @@ impl Record {
     }
 
     async fn record(&self, progress: Progress) -> Result<()> {
-        let brokers = brokers(&self.amqp)?;
+        let brokers = self.broker.brokers()?;
         let (mut writer, from) = self.open(progress)?;
         let mut news = follow_log(brokers, &self.names_prefix, from);
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

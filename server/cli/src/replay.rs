@@ -12,6 +12,7 @@ use tickwire_server::recording::{Book, Messages, Reader, Recorded, RecordedHeade
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep_until;
 
+use crate::broker::BrokerFlags;
 use crate::pace::{Pace, Speed, parse_speed};
 use crate::progress::Progress;
 use crate::runtime::block_on;
@@ -24,9 +25,8 @@ use crate::when::When;
 pub(crate) struct Replay {
     /// File that `tickwire record` made
     file: PathBuf,
-    /// The broker to publish to
-    #[arg(long, value_name = "URL", default_value = "amqp://127.0.0.1:5672/%2f", env = "TICKWIRE_AMQP", hide_env_values = true)]
-    amqp: String,
+    #[command(flatten)]
+    broker: BrokerFlags,
     /// The exchange to publish to
     #[arg(long, default_value = "tickwire.feed")]
     exchange: String,
@@ -93,7 +93,7 @@ impl Replay {
             print(&report(&book, start.elapsed()));
             return Ok(read.damaged);
         }
-        let publisher = Publisher::builder(&self.amqp).name("replay").exchange(&self.exchange).start()?;
+        let publisher = self.broker.publisher().name("replay").exchange(&self.exchange).start()?;
         tokio::select! {
             ended = self.publish(messages, &publisher, &mut read, progress) => ended?,
             () = progress.watch(&publisher) => {}

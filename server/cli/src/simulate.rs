@@ -10,15 +10,15 @@ use tickwire_simulator::{Market, Publication};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::broker::BrokerFlags;
 use crate::progress::Progress;
 use crate::runtime::block_on;
 
 /// Flags of `tickwire simulate`.
 #[derive(clap::Args)]
 pub(crate) struct Simulate {
-    /// The broker to publish to.
-    #[arg(long, value_name = "URL", default_value = "amqp://127.0.0.1:5672/%2f", env = "TICKWIRE_AMQP", hide_env_values = true)]
-    amqp: String,
+    #[command(flatten)]
+    broker: BrokerFlags,
     /// The exchange to publish to.
     #[arg(long, default_value = "tickwire.feed")]
     exchange: String,
@@ -53,7 +53,7 @@ impl Simulate {
     }
 
     async fn publish(&self, progress: Progress) -> Result<()> {
-        let publisher = Publisher::builder(&self.amqp).name("simulator").exchange(&self.exchange).start()?;
+        let publisher = self.broker.publisher().name("simulator").exchange(&self.exchange).start()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stop = async {

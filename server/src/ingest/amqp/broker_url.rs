@@ -22,7 +22,7 @@ impl BrokerUrl {
     }
 
     /// Whether connections are encrypted.
-    pub(crate) fn is_encrypted(&self) -> bool {
+    pub fn is_encrypted(&self) -> bool {
         self.0.scheme == AMQPScheme::AMQPS
     }
 
