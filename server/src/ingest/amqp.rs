@@ -9,6 +9,7 @@ mod broker_tls;
 mod broker_url;
 mod brokers;
 mod checkpoint;
+mod credit;
 mod dead;
 mod failure;
 mod keeper;

@@ -13,13 +13,14 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::backoff::{Backoff, chance};
+use super::credit::Credit;
 use super::failure::Failure;
 use super::names::Names;
 use super::outage::Outage;
 use super::place::Start;
 use super::topology;
 use super::{AmqpConfig, LogKind, Mode, Topology};
-use crate::ingest::source::SourceEvent;
+use crate::ingest::source::{LogMessage, SourceEvent};
 use crate::telemetry::Metrics;
 
 /// What the reader tells its source.
@@ -50,6 +51,8 @@ pub(crate) struct Reader {
     /// The last position that was given to a message of a queue. `None`: none of this process has been.
     numbered: Option<u64>,
     epoch: u64,
+    /// How many messages of a stream may be under way.
+    credit: Credit,
     /// Whether this connection got through the handshake.
     is_connected: bool,
     /// Whether the broker's topology has been compared with ours, which is worth one warning.
@@ -72,6 +75,7 @@ impl Reader {
             start: Start::Unknown,
             numbered: None,
             epoch: 0,
+            credit: Credit::default(),
             is_connected: false,
             compared: false,
             outage,
@@ -145,6 +149,15 @@ impl Reader {
         }
     }
 
+    /// Tells messages, in parts that are bounded in bytes: many may wait for a feed task that is slow or stopped.
+    async fn tell_messages(&self, mut messages: Vec<LogMessage>) -> Result<(), Failure> {
+        while let Some(at) = first_part(&messages) {
+            let rest = messages.split_off(at);
+            self.tell(SourceEvent::Messages(std::mem::replace(&mut messages, rest))).await?;
+        }
+        self.tell(SourceEvent::Messages(messages)).await
+    }
+
     async fn tell(&self, event: SourceEvent) -> Result<(), Failure> {
         self.told.send(Told::Event(event)).await.map_err(|_| nobody_listens())
     }
@@ -158,14 +171,27 @@ async fn broken(connection: &Connection) {
     sleep(LOOK_EVERY).await;
 }
 
+/// Where to cut messages that are too many bytes for one part; nowhere if they are not.
+fn first_part(messages: &[LogMessage]) -> Option<usize> {
+    let mut bytes = 0;
+    let fitting = messages.iter().take_while(|message| {
+        bytes += message.body.len();
+        bytes <= BATCH_BYTES_MAX
+    });
+    let count = fitting.count().max(1);
+    (count < messages.len()).then_some(count)
+}
+
 fn nobody_listens() -> Failure {
     Failure::Away("the feed task has ended".to_owned())
 }
 
-/// Deliveries without acknowledgement. Bounds what a stopped feed task lets pile up here; 100 would cost a fifth of the throughput.
+/// Deliveries without acknowledgement, if they are small. Bounds what a stopped feed task lets pile up here; 100 would cost a fifth of the throughput.
 const PREFETCH: u16 = 1_000;
 /// Messages handed on at once, so that others get their turn.
 const BATCH_MESSAGES_MAX: usize = 500;
+/// Bytes of messages handed on at once, unless one alone has more.
+const BATCH_BYTES_MAX: usize = 2 << 20;
 /// Between two looks at whether the connection still is one. Nearly always something fails at once.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Between two tries at a broker that refuses us.

@@ -141,7 +141,7 @@ impl Follower {
 
     async fn read(&mut self) -> Result<std::convert::Infallible, Ended> {
         let connection = self.brokers.connect("tickwire record").await?;
-        let tail = tail::probe(&connection, &self.names.log).await?;
+        let tail = tail::probe(&connection, &self.names.log, PREFETCH).await?;
         let mut expected = self.last;
         if expected.is_some_and(|last| tail.is_none_or(|tail| tail < last.seq)) {
             return Err(Ended::Changed);

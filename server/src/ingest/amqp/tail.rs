@@ -17,9 +17,9 @@ use super::topology::CLOSE_OK;
 /// Reads from the start of the last chunk until the stream is quiet for [`QUIET`], or, on a stream that is never quiet, for [`BUSY`]: a
 /// chunk is delivered faster than that. An empty stream looks like a broker that is slow to deliver, so that case takes
 /// [`FIRST_WITHIN`], or longer when the broker's statistics know of messages.
-pub(crate) async fn probe(connection: &Connection, stream: &ShortString) -> Result<Option<u64>, Failure> {
+pub(crate) async fn probe(connection: &Connection, stream: &ShortString, prefetch: u16) -> Result<Option<u64>, Failure> {
     let counted = count(connection, stream).await?;
-    let (channel, mut consumer) = read_stream(connection, stream, last_chunk(), PREFETCH).await?;
+    let (channel, mut consumer) = read_stream(connection, stream, last_chunk(), prefetch).await?;
     let Ok(first) = timeout(first_within(counted), next_offset(&mut consumer)).await else { return Ok(None) };
     let mut tail = first?;
     let busy_until = Instant::now() + BUSY;
@@ -51,8 +51,6 @@ async fn next_offset(consumer: &mut Consumer) -> Result<u64, Failure> {
     offset_of(&delivery).ok_or_else(Failure::no_stream)
 }
 
-/// Credit of the probe.
-const PREFETCH: u16 = 1_000;
 /// Silence after which the last chunk has been read.
 const QUIET: Duration = Duration::from_millis(100);
 /// The longest look at a stream that is never quiet.

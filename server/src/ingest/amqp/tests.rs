@@ -94,7 +94,7 @@ async fn tells_a_gap_when_the_log_was_truncated() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(folder.path()).unwrap();
     let publisher = Publisher::connect(&broker).await;
-    publisher.declare_small_log().await;
+    publisher.declare_log(4_000_000).await;
     let mut source = start(&broker);
     while next(&mut source).await != "caught up" {}
     publisher.publish(0..2).await;
@@ -111,6 +111,44 @@ async fn tells_a_gap_when_the_log_was_truncated() {
     assert!(restored.starts_with("restore "), "{restored}");
     let gap = next(&mut late).await;
     assert!(gap.starts_with("gap 1 to "), "{gap}");
+}
+
+/// Credit counts messages, and memory bytes: a feed task that stands still lets only so much pile up, however large the messages are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_wait_at_the_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path()).unwrap();
+    let publisher = Publisher::connect(&broker).await;
+    publisher.declare_log(1_000_000_000).await;
+    for _ in 0..LARGE {
+        publisher.publish_to("", "tickwire.feed.log", &[b'x'; 1 << 20]).await;
+    }
+
+    let mut source = start(&broker);
+    while !next(&mut source).await.starts_with("reset ") {}
+    // The first are taken, so that their size is known; then nobody takes any more.
+    let mut taken = 0;
+    while taken < 16 {
+        taken += take_some(&mut source).await;
+    }
+    let under_way = || {
+        let channels = broker.control(&["--silent", "list_channels", "messages_unacknowledged"]).unwrap();
+        channels.lines().filter_map(|line| line.trim().parse::<usize>().ok()).sum::<usize>()
+    };
+    let mut before = 0;
+    loop {
+        let now = under_way();
+        if now > 0 && now == before {
+            break;
+        }
+        before = now;
+    }
+    assert!(before < LARGE / 2, "{before} MiB are under way or here");
+    // It goes on where it stood, and nothing is lost.
+    while taken < LARGE {
+        taken += take_some(&mut source).await;
+    }
+    assert_eq!(taken, LARGE);
 }
 
 fn start(broker: &Broker) -> Amqp {
@@ -162,6 +200,14 @@ async fn take(source: &mut Amqp, count: usize) -> Vec<String> {
         taken.extend(next(source).await.split(", ").map(str::to_owned));
     }
     taken
+}
+
+/// How many messages are told next.
+async fn take_some(source: &mut Amqp) -> usize {
+    match timeout(WITHIN, source.next()).await.expect("something is told") {
+        SourceEvent::Messages(messages) => messages.len(),
+        _ => 0,
+    }
 }
 
 async fn reset_epoch(source: &mut Amqp) -> String {
@@ -237,10 +283,11 @@ impl Publisher {
         self.channel.queue_delete("tickwire.feed.log".into(), QueueDeleteOptions::default()).await.unwrap();
     }
 
-    async fn declare_small_log(&self) {
+    /// With files of 1 MB.
+    async fn declare_log(&self, bytes_max: i64) {
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
-        arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(4_000_000));
+        arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(bytes_max));
         arguments.insert("x-stream-max-segment-size-bytes".into(), AMQPValue::LongLongInt(1_000_000));
         let options = QueueDeclareOptions { durable: true, ..Default::default() };
         self.channel.queue_declare("tickwire.feed.log".into(), options, arguments).await.unwrap();
@@ -259,5 +306,7 @@ fn copies_a_hundred_refused_messages_a_second() {
     assert_eq!(copied(60_000), 100);
 }
 
+/// Messages of 1 MiB.
+const LARGE: usize = 300;
 /// Time for anything to be told, on a loaded machine.
 const WITHIN: Duration = Duration::from_secs(60);

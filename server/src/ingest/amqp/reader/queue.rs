@@ -44,7 +44,7 @@ impl Reader {
                         acks.add(&delivery.acker);
                         messages.push(message_at(self.next_number(), delivery));
                     }
-                    self.tell(SourceEvent::Messages(messages)).await?;
+                    self.tell_messages(messages).await?;
                     acks.send(ACK_MESSAGES).await?;
                 }
                 lost = losses.next(), if loss.is_none() => {

@@ -36,7 +36,8 @@ impl Reader {
     async fn consume(&mut self, connection: &Connection) -> Result<Infallible, Failure> {
         let mut checkpoints = Listener::start(connection, &self.names).await?;
         let log = self.names.log.clone();
-        let mut reading = Reading::open(connection, &log, &self.start, PREFETCH_BEHIND).await?;
+        let mut most = PREFETCH_BEHIND;
+        let mut reading = Reading::open(connection, &log, &self.start, self.credit.grant(most)).await?;
         self.outage.over();
         info!(broker = %self.config.brokers.current(), after = reading.expected.map(|expected| expected.seq), "reads the log");
         self.tell(SourceEvent::Connected).await?;
@@ -45,7 +46,7 @@ impl Reader {
             self.tell(SourceEvent::Reset { epoch: epoch.to_string() }).await?;
         }
 
-        let probe = tail::probe(connection, &log);
+        let probe = tail::probe(connection, &log, self.credit.grant(PREFETCH));
         tokio::pin!(probe);
         let (mut tail, mut caught_up) = (None, false);
         let mut ack_due = acks::due();
@@ -58,6 +59,7 @@ impl Reader {
                     for delivery in found {
                         let delivery = delivery?;
                         reading.acks.add(&delivery.acker);
+                        self.credit.count(delivery.data.len());
                         messages.push(log_message(delivery)?);
                     }
                     self.verify(connection, &mut reading.expected, &mut messages).await?;
@@ -81,9 +83,13 @@ impl Reader {
             if !caught_up && reading.expected.is_none() && tail.is_some_and(|tail| self.has_reached(tail)) {
                 caught_up = true;
                 self.tell(SourceEvent::CaughtUp).await?;
-                // A stopped feed task may let only so much pile up from now on. The credit of a consumer cannot be changed.
-                let before = std::mem::replace(&mut reading, Reading::open(connection, &log, &self.start, PREFETCH).await?);
-                before.channel.close(CLOSE_OK, "caught up".into()).await?;
+                // A stopped feed task may let only so much pile up from now on.
+                most = PREFETCH;
+            }
+            if reading.expected.is_none() && self.credit.is_outdated(reading.prefetch, most) {
+                // The credit of a consumer cannot be changed.
+                let next = Reading::open(connection, &log, &self.start, self.credit.grant(most)).await?;
+                std::mem::replace(&mut reading, next).channel.close(CLOSE_OK, "another credit".into()).await?;
                 verdict_due = Instant::now() + VERDICT_WITHIN;
             }
         }
@@ -152,7 +158,7 @@ impl Reader {
     /// Nothing has come at the place where we wanted to go on. Either the log ends before it, so that it is another log, or the broker
     /// is slow.
     async fn look_for_reset(&mut self, connection: &Connection, expected: Option<Position>) -> Result<(), Failure> {
-        let tail = tail::probe(connection, &self.names.log).await?;
+        let tail = tail::probe(connection, &self.names.log, self.credit.grant(PREFETCH)).await?;
         match expected {
             Some(expected) if tail.is_none_or(|tail| tail < expected.seq) => Err(self.reset(connection).await),
             _ => Ok(()),
@@ -221,7 +227,7 @@ impl Reader {
     async fn hand_on(&mut self, messages: Vec<LogMessage>) -> Result<(), Failure> {
         let Some(last) = messages.last() else { return Ok(()) };
         let at = Position { seq: last.seq, body_hash: body_hash(&last.body) };
-        self.tell(SourceEvent::Messages(messages)).await?;
+        self.tell_messages(messages).await?;
         self.start = Start::After(at);
         Ok(())
     }
@@ -242,6 +248,7 @@ struct Reading {
     /// The message that has to come first, until it has.
     expected: Option<Position>,
     acks: Acks,
+    prefetch: u16,
 }
 
 impl Reading {
@@ -249,11 +256,11 @@ impl Reading {
         let expected = start.expected();
         let offset = expected.map_or_else(first_message, |expected| position(expected.seq));
         let (channel, consumer) = read_stream(connection, log, offset, prefetch).await?;
-        Ok(Self { channel, deliveries: consumer.ready_chunks(BATCH_MESSAGES_MAX), expected, acks: Acks::default() })
+        Ok(Self { channel, deliveries: consumer.ready_chunks(BATCH_MESSAGES_MAX), expected, acks: Acks::default(), prefetch })
     }
 }
 
-/// Deliveries without acknowledgement while there is a past to read: a tenth more throughput than with the usual number.
+/// Deliveries without acknowledgement while there is a past of small messages to read: a tenth more throughput than with the usual number.
 const PREFETCH_BEHIND: u16 = 10_000;
 /// Positions that may be missing between two messages: the broker uses up one when it begins a new file. More are messages that it no longer
 /// has. A file, of 1 MB at least, that held fewer is a loss that only the numbers of publishers show.
