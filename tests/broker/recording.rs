@@ -28,7 +28,17 @@ async fn a_recording_that_is_replayed_and_recorded_is_the_same() {
     tickwire(&["record", &first, "--amqp", &broker.url(), "--from", "first", "--until-end"]);
     let all = list(&first);
     assert!(all[0].contains(r#""routing_key":"not.a symbol""#) && all[0].contains(r#""timestamp_s":1764000000"#), "{}", all[0]);
-    assert!(all[0].contains(r#""headers":{"flag":true,"number":-7,"text":"ff00"}"#) && all[0].contains(r#""body":"00ff0a""#), "{}", all[0]);
+    let headers = concat!(
+        r#""headers":{"bytes":"bytes 00ff","f32":"f32 0.1","f64":"f64 1.7976931348623157e308","flag":true,"i16":"i16 -3","i32":"i32 -4","i64":-5,"i8":"i8 -2","#,
+        r#""nothing":null,"text":"ff00","time":"time 1764000001","u16":"u16 3","u32":"u32 4","u8":"u8 2"}"#
+    );
+    assert!(all[0].contains(headers) && all[0].contains(r#""app_id":"a1","body":"00ff0a","content_encoding":"br","#), "{}", all[0]);
+    assert!(
+        all[0].contains(r#""correlation_id":"c1","#) && all[0].contains(r#""message_id":"m1","priority":7,"reply_to":"r1","#),
+        "{}",
+        all[0]
+    );
+    assert!(all[0].contains(r#""type":"t1"}"#), "{}", all[0]);
     let without_place =
         |lines: &[String]| -> Vec<String> { lines.iter().map(|line| line.split_once(r#","routing_key""#).unwrap().1.to_owned()).collect() };
     assert_eq!(without_place(&all[2..]), without_place(&list(market)), "the market is behind the strange ones");
@@ -73,12 +83,28 @@ async fn publish_strange(broker: &Broker) {
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     let mut headers = FieldTable::default();
     headers.insert("text".into(), AMQPValue::LongString(vec![0xff, 0].into()));
-    headers.insert("number".into(), AMQPValue::LongInt(-7));
     headers.insert("flag".into(), AMQPValue::Boolean(true));
+    headers.insert("nothing".into(), AMQPValue::Void);
+    headers.insert("bytes".into(), AMQPValue::ByteArray(vec![0, 0xff].into()));
+    headers.insert("time".into(), AMQPValue::Timestamp(1_764_000_001));
+    headers.insert("i8".into(), AMQPValue::ShortShortInt(-2));
+    headers.insert("i16".into(), AMQPValue::ShortInt(-3));
+    headers.insert("i32".into(), AMQPValue::LongInt(-4));
+    headers.insert("i64".into(), AMQPValue::LongLongInt(-5));
+    headers.insert("u8".into(), AMQPValue::ShortShortUInt(2));
+    headers.insert("u16".into(), AMQPValue::ShortUInt(3));
+    headers.insert("u32".into(), AMQPValue::LongUInt(4));
+    headers.insert("f32".into(), AMQPValue::Float(0.1));
+    headers.insert("f64".into(), AMQPValue::Double(f64::MAX));
     let strange = BasicProperties::default()
         .with_content_type("application/strange".into())
         .with_content_encoding("br".into())
         .with_message_id("m1".into())
+        .with_correlation_id("c1".into())
+        .with_reply_to("r1".into())
+        .with_type("t1".into())
+        .with_app_id("a1".into())
+        .with_priority(7)
         .with_timestamp(1_764_000_000)
         .with_headers(headers);
     for (properties, body) in [(strange, &[0, 0xff, b'\n'][..]), (BasicProperties::default().with_timestamp(1_764_000_000), b"")] {

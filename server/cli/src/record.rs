@@ -91,7 +91,7 @@ impl Record {
         tokio::pin!(over);
         let mut tick = interval(SAVE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut messages, mut told, mut is_away) = (0_u64, Instant::now(), false);
+        let (mut messages, mut told, mut is_away, mut left_out) = (0_u64, Instant::now(), false, 0);
         let ended = loop {
             tokio::select! {
                 found = news.recv() => match found {
@@ -104,6 +104,12 @@ impl Record {
                         if !std::mem::replace(&mut is_away, true) {
                             progress.say(&format!("the broker is away: {why}; keeps trying"));
                         }
+                    }
+                    Some(Ok(LogNews::LeftOut(headers))) => {
+                        if left_out == 0 {
+                            progress.say("headers that are tables, lists or decimals are left out; their number follows in the end");
+                        }
+                        left_out += headers;
                     }
                     Some(Ok(LogNews::Lost { from, to })) => {
                         progress.say(&format!("lost: the log no longer has what came between the positions {from} and {to}"));
@@ -125,6 +131,9 @@ impl Record {
                 () = &mut over => break Ok(()),
             }
         };
+        if left_out > 0 {
+            progress.say(&format!("{left_out} headers were left out: they are tables, lists or decimals"));
+        }
         self.finish(writer, messages, progress)?;
         ended
     }

@@ -188,9 +188,14 @@ fn list(messages: Messages, read: &mut Read, progress: Progress) -> Result<()> {
                 "body": hex(&message.body),
                 "content_encoding": message.content_encoding,
                 "content_type": message.content_type,
+                "app_id": message.app_id,
+                "correlation_id": message.correlation_id,
                 "headers": headers,
                 "message_id": message.message_id,
+                "priority": message.priority,
+                "reply_to": message.reply_to,
                 "timestamp_s": message.timestamp_s,
+                "type": message.kind,
             });
             let (seq, time_us, key) = (message.seq, message.time_us, serde_json::Value::from(message.routing_key));
             let rest = line.to_string();
@@ -204,14 +209,48 @@ fn list(messages: Messages, read: &mut Read, progress: Progress) -> Result<()> {
     }
 }
 
+/// A number says what it is if it is not of 64 bits: `i32 -7`.
 fn shown_header(header: &RecordedHeader) -> (String, serde_json::Value) {
-    let value = match &header.value {
-        None => serde_json::Value::Null,
-        Some(Value::Text(text)) => hex(text).into(),
-        Some(Value::Number(number)) => (*number).into(),
-        Some(Value::Flag(flag)) => (*flag).into(),
+    let value = match header_of(header) {
+        None | Some(Header::Void) => serde_json::Value::Null,
+        Some(Header::Text(text)) => hex(&text).into(),
+        Some(Header::Bytes(bytes)) => format!("bytes {}", hex(&bytes)).into(),
+        Some(Header::Number(number)) => number.into(),
+        Some(Header::Flag(flag)) => flag.into(),
+        Some(Header::I8(number)) => format!("i8 {number}").into(),
+        Some(Header::U8(number)) => format!("u8 {number}").into(),
+        Some(Header::I16(number)) => format!("i16 {number}").into(),
+        Some(Header::U16(number)) => format!("u16 {number}").into(),
+        Some(Header::I32(number)) => format!("i32 {number}").into(),
+        Some(Header::U32(number)) => format!("u32 {number}").into(),
+        Some(Header::F32(fraction)) => format!("f32 {fraction:?}").into(),
+        Some(Header::F64(fraction)) => format!("f64 {fraction:?}").into(),
+        Some(Header::Time(seconds)) => format!("time {seconds}").into(),
+        Some(_) => "?".into(),
     };
     (header.name.clone(), value)
+}
+
+/// The value of a header as it was published; nothing if it is of a kind that a newer recorder has written.
+fn header_of(header: &RecordedHeader) -> Option<Header> {
+    let letter = u8::try_from(header.amqp_type).ok()?;
+    Some(match (&header.value, letter) {
+        (Some(Value::Text(text)), 0) => Header::Text(text.clone()),
+        (Some(Value::Text(bytes)), b'x') => Header::Bytes(bytes.clone()),
+        (Some(Value::Flag(flag)), 0) => Header::Flag(*flag),
+        (Some(Value::Number(number)), 0) => Header::Number(*number),
+        (Some(Value::Number(number)), b'b') => Header::I8((*number).try_into().ok()?),
+        (Some(Value::Number(number)), b'B') => Header::U8((*number).try_into().ok()?),
+        (Some(Value::Number(number)), b's') => Header::I16((*number).try_into().ok()?),
+        (Some(Value::Number(number)), b'u') => Header::U16((*number).try_into().ok()?),
+        (Some(Value::Number(number)), b'I') => Header::I32((*number).try_into().ok()?),
+        (Some(Value::Number(number)), b'i') => Header::U32((*number).try_into().ok()?),
+        (Some(Value::Number(seconds)), b'T') => Header::Time((*seconds).try_into().ok()?),
+        (Some(Value::Number(bits)), b'f') => Header::F32(f32::from_bits((*bits).try_into().ok()?)),
+        (Some(Value::Number(bits)), b'd') => Header::F64(f64::from_bits(bits.cast_unsigned())),
+        (None, b'V') => Header::Void,
+        _ => return None,
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -219,21 +258,19 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn raw(message: Recorded) -> RawMessage {
-    let header = |RecordedHeader { name, value }| {
-        let value = match value? {
-            Value::Text(text) => Header::Text(text),
-            Value::Number(number) => Header::Number(number),
-            Value::Flag(flag) => Header::Flag(flag),
-        };
-        Some((name, value))
-    };
+    let headers = message.headers.iter().filter_map(|header| Some((header.name.clone(), header_of(header)?))).collect();
     RawMessage {
         routing_key: message.routing_key,
         content_type: message.content_type,
         content_encoding: message.content_encoding,
         message_id: message.message_id,
+        correlation_id: message.correlation_id,
+        reply_to: message.reply_to,
+        kind: message.kind,
+        app_id: message.app_id,
+        priority: message.priority.and_then(|priority| priority.try_into().ok()),
         timestamp_s: message.timestamp_s,
-        headers: message.headers.into_iter().filter_map(header).collect(),
+        headers,
         body: message.body,
     }
 }

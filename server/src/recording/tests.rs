@@ -12,7 +12,7 @@ use super::*;
 /// Message `n`: a second after the one before it, with everything that a message can have.
 fn message(n: u64) -> Recorded {
     use header_value::Value;
-    let header = |name: &str, value| RecordedHeader { name: name.to_owned(), value: Some(value) };
+    let header = |name: &str, value| RecordedHeader { name: name.to_owned(), value: Some(value), amqp_type: 0 };
     Recorded {
         seq: n * 3,
         time_us: START_US + n * SECOND_US,
@@ -23,6 +23,8 @@ fn message(n: u64) -> Recorded {
         timestamp_s: n.is_multiple_of(4).then_some(n),
         headers: vec![header("a", Value::Text(vec![0xff, n as u8])), header("b", Value::Number(-1)), header("c", Value::Flag(true))],
         body: (0..n % 200).map(|byte| (byte * n) as u8).collect(),
+        app_id: n.is_multiple_of(6).then(|| "feed".to_owned()),
+        ..Default::default()
     }
 }
 

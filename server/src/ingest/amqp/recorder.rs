@@ -38,6 +38,8 @@ pub enum RecordFrom {
 pub enum LogNews {
     /// Messages, in order.
     Messages(Vec<Recorded>),
+    /// So many headers of the messages that follow are tables, lists or decimals, and are left out.
+    LeftOut(usize),
     /// The broker is away; says why. It is tried again.
     Away(String),
     /// Messages between two positions are no longer in the log.
@@ -169,12 +171,14 @@ impl Follower {
                 () = sleep(VERDICT_WITHIN), if expected.is_some() => return Err(Ended::Changed),
             };
             let found = found.ok_or_else(|| Failure::Away("the log ended".to_owned()))?;
-            let (mut messages, mut newest) = (Vec::with_capacity(found.len()), None);
+            let (mut messages, mut newest, mut left_out) = (Vec::with_capacity(found.len()), None, 0);
             for delivery in found {
                 let delivery = delivery?;
                 let seq = offset_of(&delivery).ok_or_else(Failure::no_stream)?;
                 newest = Some(delivery.acker.clone());
-                messages.push(Recorded::of(delivery, seq, self.clock.unix_us()));
+                let (message, headers) = Recorded::of(delivery, seq, self.clock.unix_us());
+                left_out += headers;
+                messages.push(message);
             }
             if let Some(wanted) = expected {
                 messages.retain(|message| message.seq >= wanted.seq);
@@ -193,6 +197,9 @@ impl Follower {
             }
             if let Some(last) = messages.last().map(at) {
                 self.last = Some(last);
+                if left_out > 0 {
+                    self.tell(LogNews::LeftOut(left_out)).await?;
+                }
                 self.tell(LogNews::Messages(messages)).await?;
             }
             if let Some(acker) = newest {
