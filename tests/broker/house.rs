@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tickwire_rig::Broker;
+pub(crate) use tickwire_rig::get;
 
 use super::node::Node;
-pub(crate) use super::node::get;
 
 /// A broker, and a server beside it.
 pub(crate) struct House {

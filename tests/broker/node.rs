@@ -5,9 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tickwire_rig::Tickwire;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tickwire_rig::{Tickwire, get, metric};
 use tokio::time::{Instant, sleep};
 
 use super::house::WITHIN;
@@ -123,24 +121,6 @@ impl Node {
     fn config(&self) -> std::path::PathBuf {
         self.folder.path().join("tickwire.toml")
     }
-}
-
-/// The sum of a metric over its labels.
-fn metric(text: &str, name: &str) -> Option<u64> {
-    let values = text.lines().filter_map(|line| {
-        let rest = line.strip_prefix("tickwire_")?.strip_prefix(name)?;
-        (rest.starts_with(['{', ' '])).then(|| rest.rsplit(' ').next()?.parse::<u64>().ok())?
-    });
-    values.fold(None, |sum, value| Some(sum.unwrap_or(0) + value))
-}
-
-/// The whole answer to one request.
-pub(crate) async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut socket = TcpStream::connect(address).await?;
-    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await?;
-    Ok(answer)
 }
 
 /// Anyone on this machine may read; the feed of the tests sends a sign of life every half second.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use crate::test::cargo;
-use crate::{guard, peers, shaped};
+use crate::{guard, peers, setup, shaped};
 
 /// What can be measured.
 #[derive(Clone, Debug, Subcommand)]
@@ -21,6 +21,8 @@ pub(crate) enum Bench {
     },
     /// Tickwire beside its floor and beside other servers, which are installed where they are missing: the table of ratios. About ten minutes.
     Peers(Peers),
+    /// From RabbitMQ into the book: what a message costs, how fast batches are, and how soon everything is right again after a fault.
+    Ingest(Ingest),
     /// Measure how old is what a client holds on a link of 400 kbit/s with four times as much data, in network namespaces: directly and behind
     /// NGINX. Needs root. Seven minutes.
     Shaped(shaped::Shaped),
@@ -41,6 +43,7 @@ impl Bench {
         match self {
             Self::Smoke { json } => smoke(root, json.as_deref()),
             Self::Peers(peers) => peers.run(root),
+            Self::Ingest(ingest) => ingest.run(root),
             Self::Shaped(shaped) => shaped.run(root),
             Self::Guard { update: false } => guard::check(root),
             Self::Guard { update: true } => guard::update(root),
@@ -84,6 +87,21 @@ impl Peers {
             words.extend(value.into_iter().flat_map(|value| [flag.into(), value]));
         }
         measure(root, "peers", &words)
+    }
+}
+
+/// Flags of `cargo xtask bench ingest`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Ingest {
+    /// Flags of `tickwire-bench ingest`, such as `--rounds 1 --only single --json FILE`; `--help` lists them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    flags: Vec<OsString>,
+}
+
+impl Ingest {
+    fn run(&self, root: &Path) -> Result<()> {
+        setup::ensure(&[setup::RABBITMQ])?;
+        measure(root, "ingest", &self.flags)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Load generator and measurements: starts a server, loads it over loopback, reads its CPU and memory from the kernel, prints.
 
 mod floor;
+mod ingest;
 mod peers;
 mod shaped;
 mod smoke;
@@ -21,6 +22,10 @@ struct Cli {
 enum Workload {
     /// Serve as the floor does: the same bytes in the same pattern, and nothing else.
     Floor(floor::Floor),
+    /// From RabbitMQ into the book: what it costs, how fast it is, and how it recovers.
+    Ingest(ingest::Ingest),
+    /// Read a log as a bare lapin consumer does, for the figures of `ingest`.
+    Consume(ingest::Consume),
     /// Tickwire beside the floor and beside other servers.
     Peers(peers::Peers),
     /// How old is what a client holds on a narrow link: directly and behind NGINX.
@@ -39,6 +44,8 @@ enum Workload {
 fn main() -> Result<()> {
     match Cli::parse().workload {
         Workload::Floor(floor) => floor.run(),
+        Workload::Ingest(ingest) => ingest.run(),
+        Workload::Consume(consume) => consume.run(),
         Workload::Peers(peers) => peers.run(),
         Workload::Shaped(shaped) => shaped.run(),
         Workload::Smoke { server, json } => smoke::run(&server, json.as_deref()),

@@ -2,12 +2,14 @@
 //! link with NGINX in front of it, and a Python with pika.
 
 mod broker;
+mod http;
 mod narrow;
 mod nginx;
 mod python;
 mod tickwire;
 
 pub use broker::Broker;
+pub use http::{get, metric};
 pub use narrow::{End, NarrowLink};
 pub use nginx::Nginx;
 pub use python::python;

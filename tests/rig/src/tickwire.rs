@@ -44,6 +44,18 @@ impl Tickwire {
         Self::launch(command)
     }
 
+    /// Starts a `tickwire` that was built before, `program ARGS`, as [`Tickwire::start`] does.
+    ///
+    /// # Errors
+    /// See [`Tickwire::start`].
+    pub fn start_program(program: &Path, args: &[&str]) -> Result<Self> {
+        let mut command = command(&[program.to_string_lossy().into_owned()], args, &[]);
+        if !args.iter().any(|arg| arg.starts_with("--listen")) {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        Self::launch(command)
+    }
+
     /// Starts `tickwire ARGS` at the server's end of a narrow link, on a free port of its address there.
     ///
     /// # Errors
