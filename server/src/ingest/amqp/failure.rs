@@ -48,6 +48,24 @@ impl Failure {
         }
     }
 
+    /// What has to be done before another try can succeed; nothing, if the broker may come back by itself.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Away(_) | Self::StartOver => return None,
+            Self::NoStreams(_) => "switch the broker's feature flag stream_queue on, or set feed.amqp.mode to auto",
+            Self::Refused { code: "TLS", .. } => "look at feed.amqp.tls, the host in feed.amqp.url and the broker's certificate",
+            Self::Refused { code: "NO_STREAMS", .. } => "delete the queue of this name, or make it a stream",
+            Self::Refused { text, .. } if text.contains("Login was refused") => "correct user and password in feed.amqp.url",
+            Self::Refused { text, .. } if text.contains("access to vhost") => "give the user rights in the virtual host",
+            Self::Refused { code: "403 ACCESS_REFUSED", .. } => {
+                "give the user the rights to configure, write and read what begins with tickwire."
+            }
+            Self::Refused { code: "404 NOT_FOUND", .. } => "make what is missing, or set feed.amqp.topology to auto",
+            Self::Refused { code: "406 PRECONDITION_FAILED", .. } => "delete what is there, or give feed.amqp the same settings",
+            Self::Refused { .. } => "make the virtual host, or name another one in feed.amqp.url",
+        })
+    }
+
     /// The log is a queue of another type: its deliveries have no positions.
     pub(crate) fn no_stream() -> Self {
         Self::Refused { code: "NO_STREAMS", text: "deliveries have no x-stream-offset: the log is not a stream".to_owned() }
@@ -123,6 +141,20 @@ mod tests {
         assert!(!is_refusal(405, "RESOURCE_LOCKED - ..."));
         assert!(!is_refusal(406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"));
         assert!(!is_refusal(320, "CONNECTION_FORCED - broker forced connection closure"));
+    }
+
+    #[test]
+    fn says_what_to_do() {
+        let refused = |code, text: &str| Failure::Refused { code, text: text.to_owned() }.advice().unwrap();
+        assert!(
+            refused("403 ACCESS_REFUSED", "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN").contains("password")
+        );
+        assert!(refused("403 ACCESS_REFUSED", "ACCESS_REFUSED - access to queue 'a' in vhost '/' refused for user 'b'").contains("read"));
+        assert!(refused("530 NOT_ALLOWED", "NOT_ALLOWED - access to vhost '/' refused for user 'b'").contains("rights in"));
+        assert!(refused("530 NOT_ALLOWED", "NOT_ALLOWED - vhost prices not found").starts_with("make the virtual host"));
+        assert!(refused("404 NOT_FOUND", "NOT_FOUND - no queue 'a' in vhost '/'").contains("topology"));
+        assert!(Failure::NoStreams(String::new()).advice().unwrap().contains("mode"));
+        assert_eq!(Failure::Away(String::new()).advice(), None);
     }
 
     #[test]

@@ -20,11 +20,9 @@ impl Outage {
         let since = *self.since.get_or_insert_with(Instant::now);
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
-            match failure {
-                Failure::Refused { code, text: cause } => {
-                    warn!(code, cause, "the broker refuses the feed: its configuration or ours has to change")
-                }
-                failure => warn!(cause = %failure, for_s = since.elapsed().as_secs(), "the broker is away; keeps trying"),
+            match failure.advice() {
+                Some(to_do) => warn!(to_do, cause = %failure, "the broker refuses the feed; tries again every 5 s until that is mended"),
+                None => warn!(cause = %failure, for_s = since.elapsed().as_secs(), "the broker is away; keeps trying"),
             }
         }
     }
