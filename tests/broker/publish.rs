@@ -1,12 +1,15 @@
 //! `tickwire publish`: lines of CSV and JSON become prices, bad lines cost no other, and Ctrl-C waits for the last confirms.
 
-use std::io::Write as _;
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 
+use tickwire::v1::Quote;
 use tickwire_rig::Tickwire;
 
 use super::house::House;
-use super::view::wait_until;
+use super::oracle;
+use super::view::{wait_for_versions, wait_until};
 use super::watch_ws;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,6 +80,35 @@ async fn an_interrupt_waits_for_the_last_confirms() {
     drop(stdin);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_meet_a_memory_alarm_wait_for_its_end() {
+    let house = House::open().await;
+    let mut view = watch_ws::watch(house.address, "stock.#", 0, true);
+    house.broker.control(&["set_vm_memory_high_watermark", "0.000001"]).unwrap();
+    let mut last = HashMap::new();
+    let mut lines = String::new();
+    for n in 0..LINES {
+        let (index, version) = (n % oracle::SYMBOLS, n / oracle::SYMBOLS + 1);
+        let Quote { bid, ask, last: price, volume, .. } = oracle::quote(index, version);
+        let cents = |value: Option<i64>| format!("{}.{:02}", value.unwrap() / 100, value.unwrap() % 100);
+        let (bid, ask, price, volume) = (cents(bid), cents(ask), cents(price), volume.unwrap());
+        lines += &format!("stock.S{index},{bid},{ask},{price},{volume}\n");
+        last.insert(format!("stock.S{index}"), version);
+    }
+    let mut publish = start(&house, &["--format", "csv"], &format!("symbol,bid,ask,last,volume\n{lines}"));
+    drop(publish.stdin.take());
+    // All lines are read soon. The first word about the alarm comes at once, the next ones later.
+    let mut said = BufReader::new(publish.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let blocked: Vec<_> = said.by_ref().filter(|line| line.contains("(the broker takes nothing: ")).take(4).collect();
+    assert!(blocked.len() == 4 && blocked[3].contains("low on memory"), "{blocked:?}");
+    assert!(publish.try_wait().unwrap().is_none(), "it waits");
+    house.broker.control(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
+    let rest: Vec<_> = said.collect();
+    assert!(publish.wait().unwrap().success() && rest.contains(&format!("publish: {LINES} lines published, 0 lines refused")), "{rest:?}");
+    wait_for_versions(&mut view, "class 0", &last).await;
+    assert_eq!(view.borrow().gaps(), 0);
+}
+
 /// Starts `tickwire publish` with `lines` as its standard input.
 fn start(house: &House, arguments: &[&str], lines: &str) -> Child {
     let mut command = Command::new(Tickwire::program().unwrap());
@@ -91,3 +123,6 @@ fn ended(mut publish: Child) -> Output {
     drop(publish.stdin.take());
     publish.wait_with_output().unwrap()
 }
+
+/// Lines in the time of an alarm.
+const LINES: i64 = 1_000;

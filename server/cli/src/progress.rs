@@ -39,7 +39,6 @@ impl Progress {
         let (mut since, mut updates, mut messages) = (Instant::now(), 0, 0);
         let mut states = publisher.states();
         loop {
-            let is_blocked = |state: &PublisherState| matches!(state, PublisherState::Blocked(_));
             if is_blocked(&publisher.state()) {
                 sleep(EVERY).await;
             } else if let Ok(Err(_)) = timeout(EVERY, states.wait_for(is_blocked)).await {
@@ -58,6 +57,13 @@ impl Progress {
         }
     }
 
+    /// Waits until the broker has confirmed everything, for as long as it blocks publishers, or for 5 s in which it says nothing.
+    pub(crate) async fn settle(self, publisher: &Publisher) {
+        let flushed = publisher.flush();
+        tokio::pin!(flushed);
+        while timeout(EVERY, &mut flushed).await.is_err() && is_blocked(&publisher.state()) {}
+    }
+
     /// Waits until the broker has confirmed everything, at most for 10 s. Says what was published.
     ///
     /// # Errors
@@ -72,6 +78,10 @@ impl Progress {
             Err(_) => anyhow::bail!("the broker has not confirmed the last messages{}", state(publisher)),
         }
     }
+}
+
+fn is_blocked(state: &PublisherState) -> bool {
+    matches!(state, PublisherState::Blocked(_))
 }
 
 /// What is wrong, if anything is.

@@ -141,7 +141,11 @@ impl Publish {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut tally = Tally::default();
         let ended = tokio::select! {
-            ended = self.read_all(input, reader, &publisher, progress, &mut tally) => ended,
+            ended = async {
+                let read = self.read_all(input, reader, &publisher, progress, &mut tally).await;
+                progress.settle(&publisher).await;
+                read
+            } => ended,
             () = progress.watch(&publisher) => Ok(()),
             () = asked(&mut terminate, &mut interrupt) => {
                 progress.tell("interrupted: waits for the last confirms");

@@ -95,7 +95,11 @@ impl Replay {
         }
         let publisher = self.broker.publisher().name("replay").exchange(&self.exchange).start()?;
         tokio::select! {
-            ended = self.publish(messages, &publisher, &mut read, progress) => ended?,
+            ended = async {
+                let ended = self.publish(messages, &publisher, &mut read, progress).await;
+                progress.settle(&publisher).await;
+                ended
+            } => ended?,
             () = progress.watch(&publisher) => {}
             () = stop => progress.tell("interrupted: waits for the last confirms"),
         }
