@@ -6,7 +6,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tickwire::Transport;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::house::shared;
 use super::node::Node;
@@ -103,9 +103,10 @@ async fn a_log_that_was_shortened_meanwhile_is_a_gap() {
     wait_for_versions(&mut events, "SSE", &last).await;
 }
 
-/// The server stops for so long that the broker's limits are reached: what it is about to read is gone.
+/// The server stops for 10 s, and the broker's limits are reached meanwhile: what it is about to read is gone. Another node has not stopped, and
+/// its checkpoint is what there is to go on from.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stops_past_the_limits_of_the_log_tells_the_gap() {
+async fn a_server_that_stops_past_the_limits_of_the_log_goes_on_from_a_checkpoint_and_tells_the_gap() {
     let mut node = Node::at(&shared().url(), "slow.");
     node.configure(SMALL_LOG);
     node.start_server();
@@ -115,7 +116,12 @@ async fn a_server_that_stops_past_the_limits_of_the_log_tells_the_gap() {
     let mut sdk = watch_sdk::watch(node.address, "stock.#", Transport::WebSocket, true);
     wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
 
+    // Which gives the log its name, for another node as well.
+    node.counted("checkpoints_written_total", 1).await;
+    assert!(!node.log().contains("starts from a checkpoint"), "{}", node.log());
+
     node.signal("STOP");
+    let stopped = Instant::now();
     let broker = Hand::at_names("slow.").await;
     // The prefetch fills up first.
     let read_ahead = feed.messages() + 2_000;
@@ -125,9 +131,19 @@ async fn a_server_that_stops_past_the_limits_of_the_log_tells_the_gap() {
         sleep(Duration::from_secs(3)).await;
         rounds += 1;
     }
+    let mut other = Node::at(&shared().url(), "slow.");
+    other.configure(SMALL_LOG);
+    other.start_server();
+    other.ready(200).await;
+    other.counted("checkpoints_written_total", 1).await;
+    sleep_until(stopped + Duration::from_secs(10)).await;
     node.signal("CONT");
-    wait_until(&mut every, "the loss is told", |view| view.gaps() > 0).await;
+    for view in [&mut every, &mut sdk] {
+        wait_until(view, "the loss is told", |view| view.gaps() > 0).await;
+    }
     node.ready(200).await;
+    node.counted("log_truncations_total", 1).await;
+    node.logged("starts from a checkpoint").await;
     assert_eq!(node.count("log_resets_total").await, 0, "{}", node.log());
     let (last, _signs_of_life) = feed.end().await;
     wait_for_versions(&mut every, "class 0", &last).await;
