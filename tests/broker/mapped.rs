@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use tickwire::v1::{Outcome, Quote, Score, TradingPhase};
 use tickwire::{Change, Client, Instrument};
 use tokio::time::timeout;
@@ -41,7 +44,16 @@ async fn a_football_feed_becomes_scores_odds_and_settlement() {
         let score = seen.get("soccer.epl.ARS-CHE").and_then(|seen| seen.image.score.as_ref());
         phase(seen, "soccer.epl.ARS-CHE.1x2") == Some(TradingPhase::Settled) && score.is_some_and(|score| score.r#final == Some(true))
     }));
-    publish(&house, "mapping/football.py", &[], "");
+    // It has an exchange of its own, which is bound to ours.
+    let connection = Connection::connect(&house.broker.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .exchange_declare("football.live".into(), ExchangeKind::Fanout, ExchangeDeclareOptions::default(), FieldTable::default())
+        .await
+        .unwrap();
+    let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
+    channel.exchange_bind("tickwire.feed".into(), "football.live".into(), "#".into(), options, arguments).await.unwrap();
+    publish(&house, "mapping/football.py", &["--exchange", "football.live"], "");
     let seen = watched.await.unwrap();
 
     let score = seen["soccer.epl.ARS-CHE"].image.score.clone().unwrap();
