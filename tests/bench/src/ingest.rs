@@ -4,10 +4,16 @@
 //! fails or counts wrong values ends the program with an error.
 
 mod bare;
+mod batches;
+mod catch_up;
 mod figure;
+mod latency;
 mod load;
+mod market;
 mod node;
 mod place;
+mod poison;
+mod quiet;
 mod single;
 
 use std::path::PathBuf;
@@ -43,6 +49,16 @@ pub(crate) struct Ingest {
 enum Group {
     /// CPU for a message of 60 bytes, beside a bare consumer
     Single,
+    /// Updates a second, alone and in batches
+    Batches,
+    /// How fast a past is read
+    CatchUp,
+    /// From publishing to a client's socket, at a low rate
+    Latency,
+    /// A message in a thousand that cannot be used
+    Poison,
+    /// A silence longer than the broker bears unacknowledged messages
+    Quiet,
 }
 
 impl Group {
@@ -53,6 +69,11 @@ impl Group {
     async fn run(self, place: &Place, options: &Options) -> Result<Vec<Figure>> {
         match self {
             Self::Single => single::run(place, options).await,
+            Self::Batches => batches::run(place, options).await,
+            Self::CatchUp => catch_up::run(place, options).await,
+            Self::Latency => latency::run(place, options).await,
+            Self::Poison => poison::run(place, options).await,
+            Self::Quiet => quiet::run(place, options).await,
         }
     }
 }

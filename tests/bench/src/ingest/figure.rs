@@ -15,7 +15,6 @@ pub(super) struct Figure {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Target {
     AtMost(f64),
-    #[allow(dead_code, reason = "for groups that come")]
     AtLeast(f64),
     /// It only says what lies behind another figure.
     None,
@@ -28,7 +27,6 @@ impl Figure {
     }
 
     /// A figure that is to be at least `target`.
-    #[allow(dead_code, reason = "for groups that come")]
     pub(super) fn at_least(name: impl Into<String>, target: f64, measured: f64, unit: &'static str) -> Self {
         Self { name: name.into(), target: Target::AtLeast(target), measured, unit }
     }
@@ -91,7 +89,6 @@ pub(super) fn table(figures: &[Figure]) -> Vec<String> {
 }
 
 /// The value below which a share of `values` lies; not a number if there are none.
-#[allow(dead_code, reason = "for groups that come")]
 pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::ShortString;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -45,31 +45,42 @@ impl Load {
     }
 
     /// Publishes messages 0 to `count` - 1, made one after the other when they are due, and returns when all are stored: how long it took.
-    pub(super) async fn publish(&self, count: u64, pace: Pace, mut message: impl FnMut(u64) -> Outgoing) -> Result<Duration> {
+    pub(super) async fn publish(&self, count: u64, pace: Pace, message: impl FnMut(u64) -> Outgoing) -> Result<Duration> {
+        let began = Instant::now();
+        self.publish_while(pace, |next| next < count, message).await?;
+        Ok(began.elapsed())
+    }
+
+    /// The same for messages from number 0 on, until so much time has passed: how many there were.
+    pub(super) async fn publish_for(&self, time: Duration, pace: Pace, message: impl FnMut(u64) -> Outgoing) -> Result<u64> {
+        let end = Instant::now() + time;
+        self.publish_while(pace, |_| Instant::now() < end, message).await
+    }
+
+    async fn publish_while(&self, pace: Pace, more: impl Fn(u64) -> bool, mut message: impl FnMut(u64) -> Outgoing) -> Result<u64> {
         let began = Instant::now();
         let mut sent: FuturesUnordered<Sent> = FuturesUnordered::new();
         let mut turns = interval(TURN);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next = 0;
-        while next < count || !sent.is_empty() {
+        while more(next) || !sent.is_empty() {
             let due = match pace {
-                Pace::Full => count,
-                Pace::PerSecond(rate) => ((began.elapsed().as_secs_f64() * f64::from(rate)) as u64 + 1).min(count),
+                Pace::Full => u64::MAX,
+                Pace::PerSecond(rate) => (began.elapsed().as_secs_f64() * f64::from(rate)) as u64 + 1,
             };
-            while next < due && sent.len() < WINDOW {
+            while next < due && sent.len() < WINDOW && more(next) {
                 sent.push(self.send(message(next)));
                 next += 1;
             }
             tokio::select! {
                 Some(outcome) = sent.next() => stored(outcome?)?,
-                _ = turns.tick(), if next < count && pace != Pace::Full => {}
+                _ = turns.tick(), if pace != Pace::Full => {}
             }
         }
-        Ok(began.elapsed())
+        Ok(next)
     }
 
     /// Publishes one message, and returns when it is stored.
-    #[allow(dead_code, reason = "for groups that come")]
     pub(super) async fn publish_one(&self, message: Outgoing) -> Result<()> {
         stored(self.send(message).await?)
     }
@@ -84,6 +95,15 @@ impl Load {
             channel.basic_publish(exchange, key, options, &message.body, properties).await?.await
         })
     }
+}
+
+/// Messages that wait in a queue.
+pub(super) async fn waiting(url: &str, queue: &str) -> Result<u64> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    let queue = channel.queue_declare(ShortString::try_new(queue)?, options, FieldTable::default()).await?;
+    Ok(u64::from(queue.message_count()))
 }
 
 fn stored(confirmation: Confirmation) -> Result<()> {

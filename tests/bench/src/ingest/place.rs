@@ -28,7 +28,6 @@ impl Place {
     }
 
     /// A further broker, with further lines of `rabbitmq.conf`.
-    #[allow(dead_code, reason = "for groups that come")]
     pub(super) fn broker(&self, settings: &str) -> Result<Broker> {
         Broker::start_with(self.folder.path(), settings)
     }

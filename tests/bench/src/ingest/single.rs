@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use prost::Message as _;
-use tickwire_proto::v1::{FeedMessage, Quote, Update, update::Body};
 
 use super::Options;
 use super::bare::Bare;
 use super::figure::{Figure, median};
-use super::load::{Outgoing, Pace};
+use super::load::Pace;
+use super::market::single as message;
 use super::place::Place;
 use crate::progress;
 
@@ -73,39 +72,7 @@ async fn consumer(place: &Place, pace: Pace, count: u64) -> Result<f64> {
     Ok((meter.cpu()? - before).as_secs_f64() * 1e6 / count as f64)
 }
 
-/// Quote `number` as the publisher kit would send it alone.
-fn message(number: u64) -> Outgoing {
-    let last = 18_000 + (number % 1_000) as i64;
-    let quote =
-        Quote { bid: Some(last - 1), ask: Some(last + 1), last: Some(last), volume: Some(2_000_000 + number as i64), ..Default::default() };
-    let ts_event_us = FIRST_TS_US + number;
-    let update = Update { ts_event_us, body: Some(Body::Quote(quote)), ..Default::default() };
-    let message = FeedMessage {
-        updates: vec![update],
-        publisher: "exchange-feed-1".to_owned(),
-        publisher_seq: 1_000_000 + number,
-        ts_publish_us: ts_event_us,
-        ..Default::default()
-    };
-    Outgoing { key: format!("stock.S{}", number % SYMBOLS), body: message.encode_to_vec() }
-}
-
 /// Before anything is counted: the server has met every instrument, and pages are in memory.
 const WARM_UP: u64 = 5_000;
-const SYMBOLS: u64 = 100;
-/// 2025-01-01: a time that has as many digits as those of today.
-const FIRST_TS_US: u64 = 1_735_689_600_000_000;
 /// Between two looks at how far the server is; each costs it some tens of microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_has_60_bytes() {
-        for number in [0, 1, 99_999] {
-            assert_eq!(message(number).body.len(), 60);
-        }
-    }
-}
