@@ -46,7 +46,7 @@ pub fn build(
 pub struct Assembler {
     /// Bounded by [`INCOMPLETE_MAX`]: the lowest is given up first.
     incomplete: BTreeMap<Identity, BTreeMap<u32, v1::Checkpoint>>,
-    newest: Option<(Identity, v1::Checkpoint)>,
+    newest: Option<Identity>,
 }
 
 /// Parts belong together if all of this is equal; two nodes may well write the same position.
@@ -66,14 +66,14 @@ impl Assembler {
         Self::default()
     }
 
-    /// Takes a part. Returns whether it completed a checkpoint newer than the newest so far.
-    pub fn take(&mut self, part: v1::Checkpoint) -> bool {
+    /// Takes a part. Returns the checkpoint that it completed, as one, if that has a higher (epoch, seq) than all before.
+    pub fn take(&mut self, part: v1::Checkpoint) -> Option<v1::Checkpoint> {
         if part.part >= part.parts || part.parts > PARTS_MAX {
-            return false;
+            return None;
         }
         let identity = Identity::of(&part);
-        if self.newest.as_ref().is_some_and(|(newest, _)| identity <= *newest) {
-            return false;
+        if self.newest.as_ref().is_some_and(|newest| identity <= *newest) {
+            return None;
         }
         let parts = self.incomplete.entry(identity.clone()).or_default();
         parts.insert(part.part, part);
@@ -81,26 +81,19 @@ impl Assembler {
             if self.incomplete.len() > INCOMPLETE_MAX {
                 self.incomplete.pop_first();
             }
-            return false;
+            return None;
         }
-        self.complete(identity);
-        true
+        self.complete(identity)
     }
 
-    /// The complete checkpoint with the highest (epoch, seq), as one.
-    pub fn newest(&self) -> Option<&v1::Checkpoint> {
-        self.newest.as_ref().map(|(_, checkpoint)| checkpoint)
-    }
-
-    fn complete(&mut self, identity: Identity) {
+    fn complete(&mut self, identity: Identity) -> Option<v1::Checkpoint> {
         // Whatever is lower will not be used any more.
         self.incomplete = self.incomplete.split_off(&identity);
-        let mut parts = self.incomplete.remove(&identity).unwrap_or_default().into_values();
-        if let Some(first) = parts.next() {
-            let mut whole = v1::Checkpoint { part: 0, parts: 1, ..first };
-            parts.for_each(|mut part| whole.instruments.append(&mut part.instruments));
-            self.newest = Some((identity, whole));
-        }
+        let mut parts = self.incomplete.remove(&identity)?.into_values();
+        self.newest = Some(identity);
+        let mut whole = v1::Checkpoint { part: 0, parts: 1, ..parts.next()? };
+        parts.for_each(|mut part| whole.instruments.append(&mut part.instruments));
+        Some(whole)
     }
 }
 
@@ -141,10 +134,8 @@ mod tests {
         parts.reverse();
         let last = parts.pop().unwrap();
         let mut assembler = Assembler::new();
-        assert!(parts.into_iter().all(|part| !assembler.take(part)));
-        assert_eq!(assembler.newest(), None, "a part is missing");
-        assert!(assembler.take(last));
-        let whole = assembler.newest().unwrap();
+        assert!(parts.into_iter().all(|part| assembler.take(part).is_none()), "a part is missing");
+        let whole = assembler.take(last).unwrap();
         assert_eq!((whole.seq, whole.body_hash, whole.ts_written_us), (42, 7, 9));
         assert_eq!(whole.instruments, book);
     }
@@ -152,36 +143,34 @@ mod tests {
     #[test]
     fn an_empty_book_is_a_checkpoint_as_well() {
         let mut assembler = Assembler::new();
-        assert!(assembler.take(build("1", 5, 0, 0, []).remove(0)));
-        assert_eq!(assembler.newest().unwrap().seq, 5);
+        assert_eq!(assembler.take(build("1", 5, 0, 0, []).remove(0)).unwrap().seq, 5);
     }
 
     #[test]
     fn the_highest_epoch_wins_and_then_the_highest_position() {
         let mut assembler = Assembler::new();
-        for (epoch, seq) in [("999", 90), ("1000", 10), ("999", 95), ("1000", 9), ("1000", 12)] {
-            assembler.take(build(epoch, seq, 0, 0, []).remove(0));
+        for (epoch, seq, is_newest) in [("999", 90, true), ("1000", 10, true), ("999", 95, false), ("1000", 9, false), ("1000", 12, true)] {
+            let whole = assembler.take(build(epoch, seq, 0, 0, []).remove(0));
+            assert_eq!(whole.map(|whole| (whole.epoch, whole.seq)), is_newest.then(|| (epoch.to_string(), seq)));
         }
-        let newest = assembler.newest().unwrap();
-        assert_eq!((newest.epoch.as_str(), newest.seq), ("1000", 12));
     }
 
     #[test]
     fn parts_of_two_nodes_at_the_same_position_are_not_mixed() {
         let mut assembler = Assembler::new();
         let part = |ts_written_us, part| v1::Checkpoint { epoch: "1".into(), seq: 5, ts_written_us, part, parts: 2, ..Default::default() };
-        assert!(!assembler.take(part(1, 0)) && !assembler.take(part(2, 1)));
-        assert!(assembler.take(part(1, 1)));
+        assert_eq!((assembler.take(part(1, 0)), assembler.take(part(2, 1))), (None, None));
+        assert!(assembler.take(part(1, 1)).is_some());
     }
 
     #[test]
     fn nonsense_is_ignored_and_the_incomplete_are_bounded() {
         let mut assembler = Assembler::new();
         let part = |seq, part, parts| v1::Checkpoint { epoch: "1".into(), seq, part, parts, ..Default::default() };
-        assert!(!assembler.take(part(1, 0, 0)) && !assembler.take(part(1, 2, 2)) && !assembler.take(part(1, 0, u32::MAX)));
-        (1..1_000).for_each(|seq| assert!(!assembler.take(part(seq, 0, 2))));
+        let nonsense = [part(1, 0, 0), part(1, 2, 2), part(1, 0, u32::MAX)];
+        assert!(nonsense.into_iter().chain((1..1_000).map(|seq| part(seq, 0, 2))).all(|part| assembler.take(part).is_none()));
         assert_eq!(assembler.incomplete.len(), INCOMPLETE_MAX);
-        assert!(assembler.take(part(999, 1, 2)));
+        assert!(assembler.take(part(999, 1, 2)).is_some());
         assert!(assembler.incomplete.is_empty());
     }
 

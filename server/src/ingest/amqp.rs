@@ -151,7 +151,10 @@ impl FeedSource for Amqp {
                     return event;
                 }
                 Some(Told::Log(log)) => self.log = log,
-                Some(Told::Checkpoint { seq }) => self.keeper.heard(self.clock.now(), seq, chance()),
+                Some(Told::Checkpoint { seq, ts_written_us }) => {
+                    let age = Duration::from_micros(self.clock.unix_us().saturating_sub(ts_written_us));
+                    self.keeper.heard(self.clock.now(), age, seq, chance());
+                }
                 // The reader only ends with us.
                 None => std::future::pending().await,
             }
@@ -178,7 +181,7 @@ impl FeedSource for Amqp {
             LogKind::Queue => {
                 // A queue cannot be listened to without taking what is in it: each node goes by its own checkpoints.
                 if let Some(part) = checkpoint.first() {
-                    self.keeper.heard(self.clock.now(), part.seq, chance());
+                    self.keeper.heard(self.clock.now(), Duration::ZERO, part.seq, chance());
                 }
                 Order::CheckpointToQueue(dated(checkpoint))
             }

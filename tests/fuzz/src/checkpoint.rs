@@ -12,25 +12,25 @@ use crate::intake::{Book, config};
 pub(crate) fn run(bytes: &[u8]) {
     let mut assembler = Assembler::new();
     let mut rest = bytes;
-    let mut newest = None;
+    let mut newest: Option<v1::Checkpoint> = None;
     while !rest.is_empty() {
         let Ok(part) = v1::Checkpoint::decode_length_delimited(&mut rest) else { break };
-        if assembler.take(part) {
-            let place = assembler.newest().map(|whole| (whole.epoch.len(), whole.epoch.clone(), whole.seq));
-            assert!(place >= newest, "a checkpoint gives way to a newer one only");
-            newest = place;
+        if let Some(whole) = assembler.take(part) {
+            let place = |whole: &v1::Checkpoint| (whole.epoch.len(), whole.epoch.clone(), whole.seq);
+            assert!(newest.as_ref().map(place) <= Some(place(&whole)), "a checkpoint gives way to a newer one only");
+            newest = Some(whole);
         }
     }
-    let Some(whole) = assembler.newest() else { return };
-    let restored = restore(whole);
+    let Some(whole) = newest else { return };
+    let restored = restore(&whole);
     let kept = instruments(&restored);
     let parts = build(&whole.epoch, whole.seq, whole.body_hash, whole.ts_written_us, kept);
-    let mut again = Assembler::new();
+    let (mut assembler, mut again) = (Assembler::new(), None);
     for part in parts.into_iter().rev() {
         assert!(part.instruments.len() == 1 || part.encoded_len() <= PART_BYTES_MAX);
-        again.take(part);
+        again = assembler.take(part);
     }
-    assert_eq!(restore(again.newest().expect("its parts are all there")), restored, "what was restored is a checkpoint itself");
+    assert_eq!(restore(&again.expect("its parts are all there")), restored, "what was restored is a checkpoint itself");
 }
 
 fn restore(checkpoint: &v1::Checkpoint) -> Vec<Entry> {

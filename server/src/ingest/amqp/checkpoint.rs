@@ -14,12 +14,12 @@ use prost::Message as _;
 use thiserror::Error;
 use tickwire_core::checkpoint::Assembler;
 use tickwire_proto::v1;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::backoff::chance;
 use super::failure::Failure;
-use super::link::{first_message, last_chunk, read_stream};
+use super::link::{first_message, last_chunk, offset_of, position, read_stream};
 use super::names::Names;
 use super::tail::{count, first_within};
 use super::topology::CLOSE_OK;
@@ -84,12 +84,16 @@ pub(crate) enum Unreadable {
     Message,
 }
 
-/// Hears every checkpoint that is written, from the last chunk on.
+/// Hears every checkpoint that is written, from one place of the stream on.
 pub(crate) struct Listener {
     consumer: Consumer,
     assembler: Assembler,
     /// Complete, and not given out yet.
     whole: Option<v1::Checkpoint>,
+    /// The last part that was heard.
+    last: Option<Heard>,
+    /// Position of the last message, whatever it was.
+    end: Option<u64>,
     passed_over: PassedOver,
 }
 
@@ -101,7 +105,7 @@ impl Listener {
 
     async fn start_at(connection: &Connection, names: &Names, offset: AMQPValue) -> Result<Self, Failure> {
         let (_, consumer) = read_stream(connection, &names.checkpoint, offset, PREFETCH).await?;
-        Ok(Self { consumer, assembler: Assembler::new(), whole: None, passed_over: PassedOver::default() })
+        Ok(Self { consumer, assembler: Assembler::new(), whole: None, last: None, end: None, passed_over: PassedOver::default() })
     }
 
     /// The next checkpoint of which all parts have come. Cancel safe.
@@ -117,15 +121,43 @@ impl Listener {
     /// Takes one message. Cancel safe: an acknowledgement that is cut off is made up for by the next one, which counts for all before.
     async fn take_part(&mut self) -> Result<(), Failure> {
         let delivery = self.consumer.next().await.ok_or_else(|| Failure::Away("the checkpoint stream ended".to_owned()))??;
+        self.end = offset_of(&delivery);
         match open(&delivery.data) {
             Ok(part) => {
-                if self.assembler.take(part) {
-                    self.whole = self.assembler.newest().cloned();
+                self.last = self.end.map(|offset| Heard { offset, part: part.part, parts: part.parts });
+                if let Some(whole) = self.assembler.take(part) {
+                    self.whole = Some(whole);
                 }
             }
             Err(cause) => self.passed_over.note(cause),
         }
         delivery.ack(BasicAckOptions { multiple: true }).await?;
+        Ok(())
+    }
+
+    /// Takes what is there. Returns whether there was anything within `first`.
+    async fn read(&mut self, first: Duration) -> Result<bool, Failure> {
+        let Ok(part) = timeout(first, self.take_part()).await else { return Ok(false) };
+        part?;
+        let give_up = Instant::now() + READ_WITHIN;
+        loop {
+            // A checkpoint that was begun is worth waiting for: without it, the log has to be read again.
+            let quiet = if self.last.is_some_and(Heard::goes_on) { QUIET_WITHIN } else { QUIET };
+            let Ok(part) = timeout_at(give_up.min(Instant::now() + quiet), self.take_part()).await else { return Ok(true) };
+            part?;
+        }
+    }
+
+    /// Takes everything up to the position `end`, which is there for sure, and what is behind it.
+    async fn read_up_to(&mut self, end: Option<u64>) -> Result<(), Failure> {
+        let give_up = Instant::now() + READ_WITHIN;
+        while self.end < end {
+            let Ok(part) = timeout_at(give_up, self.take_part()).await else { return Ok(()) };
+            part?;
+        }
+        if self.whole.is_none() && self.last.is_some_and(Heard::goes_on) {
+            self.read(QUIET_WITHIN).await?;
+        }
         Ok(())
     }
 }
@@ -147,31 +179,46 @@ impl PassedOver {
     }
 }
 
-/// The newest whole checkpoint: from the last chunk, or, if there is none, from all that is kept.
-pub(crate) async fn newest(connection: &Connection, names: &Names) -> Result<Option<v1::Checkpoint>, Failure> {
+/// The newest whole checkpoint, and a listener that goes on behind it.
+///
+/// Looks at the last chunk; a large checkpoint has only its end there, so that what is before it comes next; and if there is none at all, at
+/// everything that is kept.
+pub(crate) async fn newest(connection: &Connection, names: &Names) -> Result<(Option<v1::Checkpoint>, Listener), Failure> {
     let counted = count(connection, &names.checkpoint).await?;
-    for offset in [last_chunk(), first_message()] {
-        let mut listener = Listener::start_at(connection, names, offset).await?;
-        let is_empty = !read_until_quiet(&mut listener, counted).await?;
-        let found = listener.assembler.newest().cloned();
-        if found.is_some() || is_empty {
-            return Ok(found);
-        }
+    let mut listener = Listener::start(connection, names).await?;
+    if !listener.read(first_within(counted)).await? {
+        return Ok((None, listener));
     }
-    Ok(None)
+    let end = listener.end;
+    if let (None, Some(last)) = (&listener.whole, listener.last) {
+        listener = Listener::start_at(connection, names, position(last.reach_back())).await?;
+        listener.read_up_to(end).await?;
+    }
+    if listener.whole.is_none() {
+        listener = Listener::start_at(connection, names, first_message()).await?;
+        listener.read_up_to(end).await?;
+    }
+    Ok((listener.whole.take(), listener))
 }
 
-/// Reads until the stream is quiet. Returns whether there was anything.
-async fn read_until_quiet(listener: &mut Listener, counted: u32) -> Result<bool, Failure> {
-    let mut any = false;
-    let give_up = Instant::now() + READ_WITHIN;
-    let mut quiet_at = Instant::now() + first_within(counted);
-    while let Ok(part) = timeout_at(quiet_at.min(give_up), listener.take_part()).await {
-        part?;
-        any = true;
-        quiet_at = Instant::now() + QUIET;
+/// One part that was heard.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    offset: u64,
+    part: u32,
+    parts: u32,
+}
+
+impl Heard {
+    /// Where its checkpoint begins at the earliest: two nodes may have written at the same time, and the broker begun new files in between.
+    fn reach_back(self) -> u64 {
+        self.offset.saturating_sub(2 * u64::from(self.parts) + FILES_BETWEEN)
     }
-    Ok(any)
+
+    /// Whether its checkpoint goes on behind it.
+    fn goes_on(self) -> bool {
+        self.part + 1 < self.parts
+    }
 }
 
 /// The newest whole checkpoint of a queue, for brokers without streams. What is older is taken off it, the rest goes back to its place.
@@ -191,18 +238,17 @@ pub(crate) async fn newest_in_queue(connection: &Connection, names: &Names) -> R
             Err(error) => return Err(error.into()),
         }
     };
-    let (mut assembler, mut seen, mut passed_over) = (Assembler::new(), Vec::new(), PassedOver::default());
-    while let Ok(delivery) = timeout_at(give_up.min(Instant::now() + QUIET), consumer.next()).await {
+    let (mut assembler, mut newest, mut seen, mut passed_over) = (Assembler::new(), None, Vec::new(), PassedOver::default());
+    while let Ok(delivery) = timeout_at(give_up.min(Instant::now() + QUEUE_QUIET), consumer.next()).await {
         let delivery = delivery.ok_or_else(|| Failure::Away("the queue of checkpoints ended".to_owned()))??;
         match open(&delivery.data) {
             Ok(part) => {
                 seen.push((delivery.acker, part.epoch.clone(), part.seq));
-                assembler.take(part);
+                newest = assembler.take(part).or(newest);
             }
             Err(cause) => passed_over.note(cause),
         }
     }
-    let newest = assembler.newest().cloned();
     if let Some(newest) = &newest {
         for (acker, ..) in
             seen.iter().filter(|(_, epoch, seq)| (epoch.len(), epoch, *seq) < (newest.epoch.len(), &newest.epoch, newest.seq))
@@ -233,8 +279,14 @@ const WINDOW_LOG_MAX: u32 = 23;
 const BUSY_WAIT: Duration = Duration::from_millis(100);
 /// Parts on their way.
 const PREFETCH: u16 = 10;
-/// Silence after which a chunk has been read.
-const QUIET: Duration = Duration::from_millis(300);
+/// Positions that the broker may use up for new files between the parts of one checkpoint.
+const FILES_BETWEEN: u64 = 8;
+/// Silence after which a chunk has been read. A checkpoint that came later would only be newer.
+const QUIET: Duration = Duration::from_millis(100);
+/// The same, in the middle of a checkpoint.
+const QUIET_WITHIN: Duration = Duration::from_secs(1);
+/// Silence after which a queue of checkpoints has been read.
+const QUEUE_QUIET: Duration = Duration::from_millis(300);
 /// The longest look for a checkpoint. What was found until then counts.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
@@ -256,6 +308,14 @@ mod tests {
             assert!(open(&message[..len]).is_err(), "cut after {len} bytes");
         }
         assert_eq!(open(b"123"), Err(Unreadable::Foreign));
+    }
+
+    #[test]
+    fn the_end_of_a_large_checkpoint_leads_to_its_beginning() {
+        let end = Heard { offset: 100, part: 9, parts: 10 };
+        assert!(!end.goes_on() && Heard { part: 8, ..end }.goes_on());
+        assert!(end.reach_back() <= 100 - 9 - 9, "another node's parts lie between");
+        assert_eq!(Heard { offset: 3, ..end }.reach_back(), 0);
     }
 
     #[test]
@@ -288,8 +348,8 @@ mod tests {
         let mut assembler = Assembler::new();
         for (epoch, ts_written_us) in [("1800000000000-0a", 1_764_000_000_000_000), ("1700000000000-ff", 1_764_000_060_000_000)] {
             let parts = tickwire_core::checkpoint::build(epoch, 5, 0, ts_written_us, []);
-            assert!(dated(parts).into_iter().all(|part| assembler.take(part)), "the newest so far");
+            let newest = dated(parts).into_iter().find_map(|part| assembler.take(part)).expect("the newest so far");
+            assert_eq!(newest.epoch, (ts_written_us / 1_000).to_string());
         }
-        assert_eq!(assembler.newest().map(|newest| newest.epoch.as_str()), Some("1764000060000"));
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Keeper {
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     at: Moment,
+    /// How old it was then. It may be older than this process, whose moments begin with it.
+    age: Duration,
     seq: u64,
 }
 
@@ -28,10 +30,11 @@ impl Keeper {
         Self { heard: None, waiting_since: now, asked_until: now, chance }
     }
 
-    /// A checkpoint of the current epoch was seen on the stream, ours or another node's.
-    pub(crate) fn heard(&mut self, now: Moment, seq: u64, chance: f64) {
+    /// A checkpoint of the current epoch was seen on the stream, ours or another node's, `age` after it was written.
+    pub(crate) fn heard(&mut self, now: Moment, age: Duration, seq: u64, chance: f64) {
         if self.heard.is_none_or(|heard| seq >= heard.seq) {
-            self.heard = Some(Heard { at: now, seq });
+            // Nodes that start together behind an old one do not all write at once.
+            self.heard = Some(Heard { at: now, age: age.min(INTERVAL), seq });
             self.chance = chance;
         }
     }
@@ -47,7 +50,7 @@ impl Keeper {
             None => now >= self.waiting_since + FIRST_AFTER.mul_f64(self.chance),
             Some(heard) => {
                 let moved = seq.saturating_sub(heard.seq);
-                let old = now.since(heard.at) >= INTERVAL + INTERVAL_JITTER.mul_f64(self.chance);
+                let old = now.since(heard.at) + heard.age >= INTERVAL + INTERVAL_JITTER.mul_f64(self.chance);
                 moved > 0 && (old || moved as f64 >= MESSAGES as f64 * (1.0 + MESSAGES_JITTER * self.chance))
             }
         };
@@ -77,6 +80,8 @@ mod tests {
         Moment::from_millis(seconds * 1_000)
     }
 
+    const NEW: Duration = Duration::ZERO;
+
     #[test]
     fn names_a_new_log_soon() {
         let mut keeper = Keeper::new(s(0), 1.0);
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn writes_when_nobody_has_and_the_log_has_moved() {
         let mut keeper = Keeper::new(s(0), 0.0);
-        keeper.heard(s(10), 100, 1.0);
+        keeper.heard(s(10), NEW, 100, 1.0);
         assert!(!keeper.is_due(s(99), 101));
         assert!(!keeper.is_due(s(100), 100), "nothing has moved");
         assert!(keeper.is_due(s(100), 101));
@@ -98,16 +103,28 @@ mod tests {
     #[test]
     fn leaves_it_to_the_node_that_was_first() {
         let mut keeper = Keeper::new(s(0), 0.0);
-        keeper.heard(s(0), 100, 0.5);
-        keeper.heard(s(70), 200, 0.5);
+        keeper.heard(s(0), NEW, 100, 0.5);
+        keeper.heard(s(70), NEW, 200, 0.5);
         assert!(!keeper.is_due(s(80), 300));
         assert!(keeper.is_due(s(145), 300));
     }
 
     #[test]
+    fn a_node_that_starts_goes_by_the_age_of_the_checkpoint_that_it_finds() {
+        let mut keeper = Keeper::new(s(0), 0.0);
+        keeper.heard(s(1), Duration::from_secs(50), 100, 0.0);
+        assert!(!keeper.is_due(s(10), 101), "it is not the first of its log");
+        assert!(keeper.is_due(s(11), 101));
+        let mut keeper = Keeper::new(s(0), 0.0);
+        keeper.heard(s(1), Duration::from_secs(3_600), 100, 0.5);
+        assert!(!keeper.is_due(s(15), 101), "another node may be first");
+        assert!(keeper.is_due(s(16), 101));
+    }
+
+    #[test]
     fn writes_after_many_messages() {
         let mut keeper = Keeper::new(s(0), 0.0);
-        keeper.heard(s(0), 100, 0.0);
+        keeper.heard(s(0), NEW, 100, 0.0);
         assert!(!keeper.is_due(s(1), 50_099));
         assert!(keeper.is_due(s(1), 50_100));
     }

@@ -34,6 +34,8 @@ pub(crate) enum Told {
     Checkpoint {
         /// Its position.
         seq: u64,
+        /// When it was written, by the clock of its node.
+        ts_written_us: u64,
     },
 }
 

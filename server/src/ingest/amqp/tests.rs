@@ -151,6 +151,32 @@ async fn large_messages_wait_at_the_broker() {
     assert_eq!(taken, LARGE);
 }
 
+/// A large checkpoint is many messages, and the last chunk of their stream has only its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starts_from_a_checkpoint_of_many_parts_and_goes_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path()).unwrap();
+    let publisher = Publisher::connect(&broker).await;
+    let mut source = start(&broker);
+    while next(&mut source).await != "caught up" {}
+    publisher.publish(0..3).await;
+    assert_eq!(take(&mut source, 3).await, bodies(0..3));
+    drop(source);
+    for seq in 0..2 {
+        let head = book::build("1700000000000", seq, body_hash(format!("update {seq}").as_bytes()), seq, []).remove(0);
+        for part in 0..5 {
+            publisher.publish_to("", "tickwire.checkpoint", &seal(&v1::Checkpoint { part, parts: 5, ..head.clone() }).unwrap()).await;
+        }
+    }
+    let mut newcomer = start(&broker);
+    assert_eq!(next(&mut newcomer).await, "connected");
+    assert_eq!(next(&mut newcomer).await, "restore 1700000000000 at 1");
+    // Otherwise every node that starts would write one at once.
+    assert!(matches!(newcomer.told.recv().await, Some(Told::Checkpoint { seq: 1, ts_written_us: 1 })));
+    assert_eq!(take(&mut newcomer, 1).await, bodies(2..3));
+    assert_eq!(next(&mut newcomer).await, "caught up");
+}
+
 fn start(broker: &Broker) -> Amqp {
     let config = AmqpConfig::new(Brokers::one(BrokerUrl::parse(&broker.url()).unwrap()));
     Amqp::start(config, "n1".to_owned(), Clock::start(), Arc::new(Metrics::default()))
@@ -222,7 +248,7 @@ async fn reset_epoch(source: &mut Amqp) -> String {
 async fn heard_checkpoint(source: &mut Amqp) {
     loop {
         match timeout(WITHIN, source.told.recv()).await.expect("the checkpoint is heard") {
-            Some(Told::Checkpoint { seq: 3 }) => return,
+            Some(Told::Checkpoint { seq: 3, .. }) => return,
             Some(Told::Checkpoint { .. }) => {}
             told => panic!("{told:?}"),
         }

@@ -24,17 +24,28 @@ use crate::ingest::source::{LogMessage, SourceEvent, body_hash};
 impl Reader {
     /// Goes on in the log where it was, until the connection fails.
     pub(super) async fn follow_stream(&mut self, connection: &Connection) -> Result<Infallible, Failure> {
-        if matches!(self.start, Start::Unknown) {
-            self.start = match newest(connection, &self.names).await? {
-                Some(checkpoint) => Start::Checkpoint { from: Box::new(checkpoint), hole_after: None },
-                None => Start::Beginning { epoch: next_epoch(0) },
-            };
+        if !matches!(self.start, Start::Unknown) {
+            let checkpoints = Listener::start(connection, &self.names).await?;
+            return self.consume(connection, checkpoints, None).await;
         }
-        self.consume(connection).await
+        // Both are mostly waits for silence.
+        let probe = tail::probe(connection, &self.names.log, self.credit.grant(PREFETCH));
+        let (found, tail) = tokio::try_join!(newest(connection, &self.names), probe)?;
+        let (checkpoint, checkpoints) = found;
+        self.start = match checkpoint {
+            Some(checkpoint) => Start::Checkpoint { from: Box::new(checkpoint), hole_after: None },
+            None => Start::Beginning { epoch: next_epoch(0) },
+        };
+        self.consume(connection, checkpoints, Some(tail)).await
     }
 
-    async fn consume(&mut self, connection: &Connection) -> Result<Infallible, Failure> {
-        let mut checkpoints = Listener::start(connection, &self.names).await?;
+    /// Reads the log, and hears of checkpoints. `tail` is where the log ends, if that is known: inside, there may be none.
+    async fn consume(
+        &mut self,
+        connection: &Connection,
+        mut checkpoints: Listener,
+        mut tail: Option<Option<u64>>,
+    ) -> Result<Infallible, Failure> {
         let log = self.names.log.clone();
         let mut most = PREFETCH_BEHIND;
         let mut reading = Reading::open(connection, &log, &self.start, self.credit.grant(most)).await?;
@@ -46,9 +57,13 @@ impl Reader {
             self.tell(SourceEvent::Reset { epoch: epoch.to_string() }).await?;
         }
 
+        if let Some(tail) = tail.flatten() {
+            self.tell(SourceEvent::Behind { tail }).await?;
+        }
+
         let probe = tail::probe(connection, &log, self.credit.grant(PREFETCH));
         tokio::pin!(probe);
-        let (mut tail, mut caught_up) = (None, false);
+        let mut caught_up = false;
         let mut ack_due = acks::due();
         let mut verdict_due = Instant::now() + VERDICT_WITHIN;
         loop {
@@ -125,14 +140,16 @@ impl Reader {
 
     /// The log is the one that we know: tell the checkpoint that stands for its past, if we start from one.
     async fn begin(&mut self, at: Position) -> Result<(), Failure> {
-        // Room for both first: what is told and the place that it leads to change together.
-        let room = self.told.reserve_many(2).await.map_err(|_| nobody_listens())?;
+        // Room for all first: what is told and the place that it leads to change together.
+        let room = self.told.reserve_many(3).await.map_err(|_| nobody_listens())?;
         if let Start::Checkpoint { from, hole_after } = std::mem::replace(&mut self.start, Start::After(at)) {
             self.epoch = epoch_number(&from.epoch);
             info!(epoch = self.epoch, seq = from.seq, instruments = from.instruments.len(), "starts from a checkpoint");
-            let gap = hole_after.map(|before| SourceEvent::Gap { from: before, to: at.seq + 1 });
-            for (event, room) in [Some(SourceEvent::Restore(from)), gap].into_iter().flatten().zip(room) {
-                room.send(Told::Event(event));
+            let heard = heard_of(&from);
+            let gap = hole_after.map(|before| Told::Event(SourceEvent::Gap { from: before, to: at.seq + 1 }));
+            // What was heard before is forgotten with the book before.
+            for (told, room) in [Some(Told::Event(SourceEvent::Restore(from))), Some(heard), gap].into_iter().flatten().zip(room) {
+                room.send(told);
             }
         }
         Ok(())
@@ -143,7 +160,7 @@ impl Reader {
         warn!(from = wanted.seq, to = found.seq, "the log no longer has what came in between");
         self.metrics.log_truncations.inc();
         if matches!(self.start, Start::After(_)) {
-            let checkpoint = newest(connection, &self.names).await?;
+            let (checkpoint, _) = newest(connection, &self.names).await?;
             if let Some(newer) = checkpoint.filter(|newest| epoch_number(&newest.epoch) >= self.epoch && newest.seq > wanted.seq) {
                 self.start = Start::Checkpoint { from: Box::new(newer), hole_after: Some(wanted.seq) };
                 return Err(Failure::StartOver);
@@ -174,7 +191,7 @@ impl Reader {
         warn!(epoch = before, "the log is another one: it was deleted and made again, or has lost its end");
         self.metrics.log_resets.inc();
         self.start = match newest(connection, &self.names).await {
-            Ok(Some(newer)) if epoch_number(&newer.epoch) > before => Start::Checkpoint { from: Box::new(newer), hole_after: None },
+            Ok((Some(newer), _)) if epoch_number(&newer.epoch) > before => Start::Checkpoint { from: Box::new(newer), hole_after: None },
             Ok(_) => Start::Beginning { epoch: next_epoch(before) },
             Err(failure) => return failure,
         };
@@ -191,7 +208,7 @@ impl Reader {
             return Err(Failure::StartOver);
         }
         if epoch == self.epoch {
-            self.told.send(Told::Checkpoint { seq: checkpoint.seq }).await.map_err(|_| nobody_listens())?;
+            self.told.send(heard_of(&checkpoint)).await.map_err(|_| nobody_listens())?;
         }
         Ok(())
     }
@@ -241,6 +258,11 @@ impl Reader {
     }
 }
 
+/// What is told of a checkpoint that was heard.
+fn heard_of(checkpoint: &v1::Checkpoint) -> Told {
+    Told::Checkpoint { seq: checkpoint.seq, ts_written_us: checkpoint.ts_written_us }
+}
+
 /// The log, read from one place on.
 struct Reading {
     channel: Channel,
@@ -266,5 +288,5 @@ const PREFETCH_BEHIND: u16 = 10_000;
 /// has. A file, of 1 MB at least, that held fewer is a loss that only the numbers of publishers show.
 const SKIPPED_MAX: u64 = 8;
 /// Time for the last known message to be delivered again. Then the log's end is looked at, which takes up to a second: another log is
-/// known as such within six.
-const VERDICT_WITHIN: Duration = Duration::from_millis(4_500);
+/// known as such within five, and a server that has to start before within six.
+const VERDICT_WITHIN: Duration = Duration::from_millis(3_500);
