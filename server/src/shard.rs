@@ -17,7 +17,7 @@ use mio::Waker;
 use tickwire_core::engine::{Arrival, EngineConfig, EngineStats};
 use tickwire_core::{Batch, Engine, Entry};
 use tickwire_proto::{Pattern, v1};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::accept::Visitor;
 use crate::auth::Gate;
@@ -34,6 +34,8 @@ struct Inner {
     handles: Vec<Handle>,
     /// The newest state of every feed, for `/readyz`.
     feeds: DashMap<String, v1::FeedState>,
+    /// For entries of batches that some shard has not applied yet.
+    room: Arc<Semaphore>,
 }
 
 /// How to reach one shard.
@@ -48,7 +50,7 @@ struct Handle {
 /// All that can be asked of a shard from outside.
 pub(crate) enum ShardCommand {
     /// Apply a batch.
-    Apply(Arc<Batch>),
+    Apply(Arc<UnderWay>),
     /// Take over a connection.
     Attach(Box<Newcomer>),
     /// Tell what was counted.
@@ -61,6 +63,13 @@ pub(crate) enum ShardCommand {
     Drain { retry_after: Duration, spread: Duration },
     /// End the thread, and with it every connection.
     Stop,
+}
+
+/// A batch that some shard has not applied yet.
+pub(crate) struct UnderWay {
+    pub(crate) batch: Batch,
+    /// Given back with the last shard's share.
+    _room: OwnedSemaphorePermit,
 }
 
 /// Which instruments to list.
@@ -120,16 +129,24 @@ impl Shards {
             handles.push(Handle { commands, waker: reactor.waker(), connections });
             threads.push(std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || run(reactor))?);
         }
-        Ok((Self(Arc::new(Inner { handles, feeds: DashMap::new() })), threads))
+        Ok((Self::of(handles), threads))
     }
 
-    /// Gives every shard the batch. Waits while a shard's queue is full, so a slow shard slows the feed and nothing is lost.
-    pub async fn apply(&self, batch: Arc<Batch>) {
+    fn of(handles: Vec<Handle>) -> Self {
+        Self(Arc::new(Inner { handles, feeds: DashMap::new(), room: Arc::new(Semaphore::new(ENTRIES_MAX as usize)) }))
+    }
+
+    /// Gives every shard the batch. Waits while the slowest shard has too much before it, so that it slows the feed and nothing is lost.
+    pub async fn apply(&self, batch: Batch) {
         for entry in &batch.entries {
             if let Entry::Feed(state) = entry {
                 self.0.feeds.insert(state.feed.clone(), state.clone());
             }
         }
+        let entries = u32::try_from(batch.entries.len()).unwrap_or(u32::MAX).min(ENTRIES_MAX);
+        // Nobody closes it.
+        let Ok(room) = self.0.room.clone().acquire_many_owned(entries).await else { return };
+        let batch = Arc::new(UnderWay { batch, _room: room });
         for handle in self.0.handles.iter() {
             handle.send(ShardCommand::Apply(batch.clone())).await;
         }
@@ -242,7 +259,37 @@ fn run(reactor: Reactor) {
 
 /// Commands that may wait for a shard. The sender of one more waits, and with it the feed.
 const COMMANDS_MAX: usize = 256;
+/// Entries of batches, of about 450 bytes each, that may wait for a shard; a batch with more waits alone. Bounds what a node lets pile up
+/// that reads a past faster than its shards take it.
+const ENTRIES_MAX: u32 = 8_192;
 /// How often a drain looks whether everyone has left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Exit code after a shard's end that nobody asked for.
 const PANIC_EXIT_CODE: i32 = 70;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use mio::{Poll, Token};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_entries_wait_for_a_shard_that_stands_still_and_no_more() {
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let (commands, mut received) = mpsc::channel(COMMANDS_MAX);
+        let shards = Shards::of(vec![Handle { commands, waker, connections: Arc::default() }]);
+        let batch = |entries: u32| Batch { entries: (0..entries).map(|seq| Entry::Position(u64::from(seq))).collect() };
+        for _ in 0..2 {
+            shards.apply(batch(ENTRIES_MAX / 2)).await;
+        }
+        assert!(shards.apply(batch(1)).now_or_never().is_none(), "it waits");
+        received.try_recv().unwrap();
+        assert!(shards.apply(batch(1)).now_or_never().is_some());
+        // One that is larger than all of the room goes when there is nothing else.
+        assert!(shards.apply(batch(ENTRIES_MAX + 1)).now_or_never().is_none());
+        while received.try_recv().is_ok() {}
+        assert!(shards.apply(batch(ENTRIES_MAX + 1)).now_or_never().is_some());
+    }
+}

@@ -97,7 +97,7 @@ impl Feeder {
                 self.batch.entries.push(Entry::Feed(state));
             }
             if !self.batch.entries.is_empty() {
-                self.shards.apply(Arc::new(std::mem::take(&mut self.batch))).await;
+                self.shards.apply(std::mem::take(&mut self.batch)).await;
             }
             if let Some((seq, hash)) = self.position.filter(|(seq, _)| self.synced && source.wants_checkpoint(*seq)) {
                 self.checkpoint(seq, hash, &mut source).await;

@@ -135,7 +135,7 @@ impl Reactor {
         for _ in 0..COMMANDS_PER_TURN {
             let Ok(command) = self.commands.try_recv() else { return };
             match command {
-                ShardCommand::Apply(batch) => self.engine.apply(self.now, &batch),
+                ShardCommand::Apply(under_way) => self.engine.apply(self.now, &under_way.batch),
                 ShardCommand::Attach(newcomer) => self.attach(*newcomer),
                 ShardCommand::Inspect(answer) => drop(answer.send(self.engine.stats())),
                 ShardCommand::Images(answer) => drop(answer.send(self.images())),
