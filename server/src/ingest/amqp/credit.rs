@@ -52,6 +52,21 @@ impl Credit {
     }
 }
 
+/// Takes from the front of `messages` what may be handed on at once: many parts may wait for whoever takes them.
+pub(crate) fn next_part<T>(messages: &mut Vec<T>, bytes: impl Fn(&T) -> usize) -> Option<Vec<T>> {
+    let mut sum = 0;
+    let fitting = messages.iter().take_while(|message| {
+        sum += bytes(message);
+        sum <= BATCH_BYTES_MAX
+    });
+    let count = fitting.count().max(1).min(messages.len());
+    let rest = messages.split_off(count);
+    let part = std::mem::replace(messages, rest);
+    (!part.is_empty()).then_some(part)
+}
+
+/// Bytes of messages handed on at once, unless one alone has more.
+const BATCH_BYTES_MAX: usize = 2 << 20;
 /// What may be under way from the broker, as far as sizes are known. A credit is off by half at most.
 const BYTES_UNDER_WAY_MAX: u64 = 32 << 20;
 /// Credit while no size is known: 128 MiB of the largest messages that are taken.
@@ -106,6 +121,13 @@ mod tests {
             after(&mut credit, 8, 1 << 20);
             assert_eq!(after(&mut credit, 1_000, 200), 32);
         }
+    }
+
+    #[test]
+    fn parts_are_bounded_and_none_is_left_out() {
+        let mut messages = vec![1_usize, 2 << 20, 1 << 20, 1 << 20, 1, 5 << 20, 3];
+        let parts: Vec<_> = std::iter::from_fn(|| next_part(&mut messages, |bytes| *bytes)).collect();
+        assert_eq!(parts, [vec![1], vec![2 << 20], vec![1 << 20, 1 << 20], vec![1], vec![5 << 20], vec![3]]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::backoff::{Backoff, chance};
-use super::credit::Credit;
+use super::credit::{Credit, next_part};
 use super::failure::Failure;
 use super::names::Names;
 use super::outage::Outage;
@@ -153,11 +153,10 @@ impl Reader {
 
     /// Tells messages, in parts that are bounded in bytes: many may wait for a feed task that is slow or stopped.
     async fn tell_messages(&self, mut messages: Vec<LogMessage>) -> Result<(), Failure> {
-        while let Some(at) = first_part(&messages) {
-            let rest = messages.split_off(at);
-            self.tell(SourceEvent::Messages(std::mem::replace(&mut messages, rest))).await?;
+        while let Some(part) = next_part(&mut messages, |message| message.body.len()) {
+            self.tell(SourceEvent::Messages(part)).await?;
         }
-        self.tell(SourceEvent::Messages(messages)).await
+        Ok(())
     }
 
     async fn tell(&self, event: SourceEvent) -> Result<(), Failure> {
@@ -173,17 +172,6 @@ async fn broken(connection: &Connection) {
     sleep(LOOK_EVERY).await;
 }
 
-/// Where to cut messages that are too many bytes for one part; nowhere if they are not.
-fn first_part(messages: &[LogMessage]) -> Option<usize> {
-    let mut bytes = 0;
-    let fitting = messages.iter().take_while(|message| {
-        bytes += message.body.len();
-        bytes <= BATCH_BYTES_MAX
-    });
-    let count = fitting.count().max(1);
-    (count < messages.len()).then_some(count)
-}
-
 fn nobody_listens() -> Failure {
     Failure::Away("the feed task has ended".to_owned())
 }
@@ -192,8 +180,6 @@ fn nobody_listens() -> Failure {
 const PREFETCH: u16 = 1_000;
 /// Messages handed on at once, so that others get their turn.
 const BATCH_MESSAGES_MAX: usize = 500;
-/// Bytes of messages handed on at once, unless one alone has more.
-const BATCH_BYTES_MAX: usize = 2 << 20;
 /// Between two looks at whether the connection still is one. Nearly always something fails at once.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Between two tries at a broker that refuses us.

@@ -11,11 +11,13 @@ use tokio::time::{Instant, sleep};
 
 use super::backoff::{Backoff, chance};
 use super::brokers::Brokers;
+use super::credit::{Credit, next_part};
 use super::failure::Failure;
 use super::link::{first_message, offset_of, position, read_stream};
 use super::names::Names;
 use super::place::{Finding, Position};
 use super::tail;
+use super::topology::CLOSE_OK;
 use crate::ingest::clock::Clock;
 use crate::ingest::source::body_hash;
 use crate::recording::Recorded;
@@ -71,7 +73,8 @@ pub fn follow_log(brokers: Brokers, names_prefix: &str, from: RecordFrom) -> mps
         RecordFrom::After(last) => Some(Position { seq: last.seq, body_hash: body_hash(&last.body) }),
         _ => None,
     };
-    let follower = Follower { brokers, names: Names::new(names_prefix), from, last, tail: None, tell, clock: Clock::start() };
+    let (names, credit) = (Names::new(names_prefix), Credit::default());
+    let follower = Follower { brokers, names, from, last, tail: None, credit, tell, clock: Clock::start() };
     tokio::spawn(follower.run());
     told
 }
@@ -84,6 +87,7 @@ struct Follower {
     last: Option<Position>,
     /// The end of the log at the start; `Some(None)`: it was empty.
     tail: Option<Option<u64>>,
+    credit: Credit,
     tell: mpsc::Sender<Result<LogNews, LogError>>,
     clock: Clock,
 }
@@ -143,7 +147,7 @@ impl Follower {
 
     async fn read(&mut self) -> Result<std::convert::Infallible, Ended> {
         let connection = self.brokers.connect("tickwire record").await?;
-        let tail = tail::probe(&connection, &self.names.log, PREFETCH).await?;
+        let tail = tail::probe(&connection, &self.names.log, self.credit.grant(PREFETCH)).await?;
         let mut expected = self.last;
         if expected.is_some_and(|last| tail.is_none_or(|tail| tail < last.seq)) {
             return Err(Ended::Changed);
@@ -156,9 +160,10 @@ impl Follower {
             (RecordFrom::Time(seconds), None) => AMQPValue::Timestamp(*seconds),
             _ => first_message(),
         };
-        let (_, consumer) = read_stream(&connection, &self.names.log, offset, PREFETCH).await?;
+        let mut granted = self.credit.grant(PREFETCH);
+        let (mut channel, consumer) = read_stream(&connection, &self.names.log, offset, granted).await?;
         let mut deliveries = consumer.ready_chunks(MESSAGES_MAX);
-        let mut told_end = false;
+        let (mut told_end, mut is_known) = (false, false);
         loop {
             if !told_end && end.is_none_or(|end| self.last.is_some_and(|last| last.seq >= end)) {
                 told_end = true;
@@ -168,7 +173,7 @@ impl Follower {
                 found = deliveries.next() => found,
                 () = self.tell.closed() => return Err(Ended::NobodyListens),
                 // The known message does not come: the broker clamps and waits in silence.
-                () = sleep(VERDICT_WITHIN), if expected.is_some() => return Err(Ended::Changed),
+                () = sleep(VERDICT_WITHIN), if expected.is_some() && !is_known => return Err(Ended::Changed),
             };
             let found = found.ok_or_else(|| Failure::Away("the log ended".to_owned()))?;
             let (mut messages, mut newest, mut left_out) = (Vec::with_capacity(found.len()), None, 0);
@@ -176,6 +181,7 @@ impl Follower {
                 let delivery = delivery?;
                 let seq = offset_of(&delivery).ok_or_else(Failure::no_stream)?;
                 newest = Some(delivery.acker.clone());
+                self.credit.count(delivery.data.len());
                 let (message, headers) = Recorded::of(delivery, seq, self.clock.unix_us());
                 left_out += headers;
                 messages.push(message);
@@ -195,15 +201,25 @@ impl Follower {
                     }
                 }
             }
-            if let Some(last) = messages.last().map(at) {
-                self.last = Some(last);
-                if left_out > 0 {
-                    self.tell(LogNews::LeftOut(left_out)).await?;
-                }
-                self.tell(LogNews::Messages(messages)).await?;
+            if left_out > 0 {
+                self.tell(LogNews::LeftOut(left_out)).await?;
+            }
+            while let Some(part) = next_part(&mut messages, |message| message.body.len()) {
+                self.last = part.last().map(at);
+                self.tell(LogNews::Messages(part)).await?;
             }
             if let Some(acker) = newest {
                 acker.ack(BasicAckOptions { multiple: true }).await?;
+            }
+            if let Some(last) = self.last
+                && expected.is_none()
+                && self.credit.is_outdated(granted, PREFETCH)
+            {
+                // The credit of a consumer cannot be changed.
+                granted = self.credit.grant(PREFETCH);
+                let (next, consumer) = read_stream(&connection, &self.names.log, position(last.seq), granted).await?;
+                std::mem::replace(&mut channel, next).close(CLOSE_OK, "another credit".into()).await?;
+                (deliveries, expected, is_known) = (consumer.ready_chunks(MESSAGES_MAX), Some(last), true);
             }
         }
     }
@@ -221,7 +237,7 @@ fn at(message: &Recorded) -> Position {
 const TOLD_MAX: usize = 16;
 /// Messages in a batch.
 const MESSAGES_MAX: usize = 500;
-/// Messages under way from the broker.
+/// Messages under way from the broker, if they are small.
 const PREFETCH: u16 = 1_000;
 /// Time for the last known message to be delivered again.
 const VERDICT_WITHIN: Duration = Duration::from_secs(5);
