@@ -5,6 +5,7 @@ mod hub;
 mod link;
 mod reactor;
 mod sse;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -107,6 +108,13 @@ pub(crate) enum TransportKind {
     Sse { chunked: bool },
     /// Messages of a call.
     Grpc,
+}
+
+impl TransportKind {
+    /// Whether its clients can say nothing once they have asked.
+    const fn is_one_way(self) -> bool {
+        matches!(self, Self::Sse { .. } | Self::Grpc)
+    }
 }
 
 impl Shards {

@@ -45,6 +45,7 @@ mod subscribe;
 mod timers;
 mod token;
 mod untold;
+mod watch;
 
 pub use config::{EngineConfig, EngineStats, FRAME_RECORDS_MAX, RATE_CLASSES_MS, RateRule};
 pub use sink::{Arrival, ConnectionKey, FrameKind, FrameRef, Sink, Written};
@@ -188,6 +189,32 @@ impl Engine {
         self.now = now;
         if let Some(slot) = self.roster.slot(connection) {
             self.end(slot, code, text);
+        }
+    }
+
+    /// The shell begins to watch how far the frames of this connection get, and tells it by [`Engine::reached`]: credit for a client that
+    /// cannot report. Returns false if there is no credit to be had; then nothing needs to be told.
+    pub fn watch(&mut self, now: Moment, connection: ConnectionKey) -> bool {
+        self.now = now;
+        self.roster.slot(connection).is_some_and(|slot| self.begin_watch(now, slot))
+    }
+
+    /// The other end of a watched connection has all frames up to `cseq`, counted from 1 in the order in which the sink got them. A small
+    /// frame after a second of silence need not be told: it counts as arrived.
+    pub fn reached(&mut self, now: Moment, connection: ConnectionKey, cseq: u64) {
+        self.now = now;
+        if let Some(slot) = self.roster.slot(connection) {
+            self.take_report(now, slot, cseq);
+            self.rearm(slot);
+        }
+    }
+
+    /// The shell cannot watch this connection any more.
+    pub fn unwatch(&mut self, now: Moment, connection: ConnectionKey) {
+        self.now = now;
+        if let Some(slot) = self.roster.slot(connection) {
+            self.end_watch(slot);
+            self.rearm(slot);
         }
     }
 

@@ -186,7 +186,7 @@ pub const KEYS: &[Key] = &[
         "limits.credit_bytes_max",
         Kind::Number(0, 1_073_741_824),
         "4194304",
-        "Bytes that a client which reports progress may have under way at most; the window adapts below. 0: such reports change nothing.",
+        "Bytes that a client which reports progress, or an event stream, may have under way at most; the window adapts below. 0: no such bound.",
     ),
     key(
         "limits.notsent_lowat_bytes",

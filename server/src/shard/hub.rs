@@ -14,6 +14,7 @@ use tickwire_proto::v1::ErrorCode;
 
 use super::connection::{Appointment, Connection, Phase};
 use super::link::{Bell, Call, Carrier, Encrypted, Link, Sent, Socket};
+use super::watch::{Look, Progress, Watch, Way};
 use super::{TransportKind, Visitor};
 
 /// The connections, and what their sockets are given.
@@ -32,6 +33,7 @@ pub(super) struct Hub {
     farewells: VecDeque<Appointment>,
     /// Connections in the middle of a message, the oldest first. Bounded by the commands and control frames that a client may send.
     unfinished: VecDeque<Appointment>,
+    watch: Watch,
     /// Of this flush.
     now: Moment,
     connections: Arc<AtomicUsize>,
@@ -49,6 +51,7 @@ impl Hub {
             broken: Vec::new(),
             farewells: VecDeque::new(),
             unfinished: VecDeque::new(),
+            watch: Watch::default(),
             now: Moment::ZERO,
             connections,
         }
@@ -118,6 +121,7 @@ impl Hub {
         if let Some(connection) = self.get(key) {
             connection.push_end(&mut scratch, code, reason);
             connection.phase = Phase::Leaving { discarded: 0 };
+            connection.progress = None;
             let (sent, serial) = (connection.link.send(&scratch), connection.serial);
             connection.link.end(code.and_then(ErrorCode::from_close_code), reason);
             connection.link.shut_if_done();
@@ -166,9 +170,57 @@ impl Hub {
         None
     }
 
-    /// When [`Hub::cut_overdue`] or [`Hub::next_unfinished`] has something to do.
+    /// The way to a client that cannot report, if the kernel can be asked how far its frames have got.
+    pub(super) fn way(&mut self, key: u32) -> Option<Way> {
+        let connection = self.slots.get(key as usize)?.as_ref().filter(|connection| connection.transport.is_one_way())?;
+        let (local, peer) = connection.link.ends()?;
+        self.watch.way(local, peer)
+    }
+
+    /// From now on the frames of this connection are followed; `bytes` have been written before the first.
+    pub(super) fn follow(&mut self, key: u32, way: Way, bytes: usize) {
+        let progress = Progress::new(self.now, way, bytes);
+        if let Some(connection) = self.get(key) {
+            connection.progress = Some(Box::new(progress));
+        }
+    }
+
+    /// Asks the kernel about connections whose frames are under way, where it is time. Returns for each the newest frame that has arrived since
+    /// the last time, or `None` if it cannot be seen any more.
+    pub(super) fn look(&mut self) -> Vec<(u32, Option<u64>)> {
+        let (now, due) = (self.now, self.watch.take_due(self.now));
+        let mut asked = Vec::with_capacity(due.len());
+        let mut ways = Vec::with_capacity(due.len());
+        for (appointment, pace) in due {
+            let connection = self.get(appointment.key).filter(|connection| connection.serial == appointment.serial);
+            let Some(progress) = connection.and_then(|connection| connection.progress.as_deref_mut()) else { continue };
+            if progress.is_due(pace) {
+                asked.push(appointment.key);
+                ways.push(progress.way);
+            }
+        }
+        let mut arrived = Vec::new();
+        let (watch, slots) = (&mut self.watch, &mut self.slots);
+        let mut again = Vec::new();
+        watch.ask(&ways, &mut |n, look| {
+            let key = asked[n];
+            let Some(Some(connection)) = slots.get_mut(key as usize) else { return };
+            let (Look::Outstanding(outstanding), Some(progress)) = (look, connection.progress.as_deref_mut()) else {
+                connection.progress = None;
+                return arrived.push((key, None));
+            };
+            let outstanding = connection.link.unsent().map_or(u64::MAX, |unsent| u64::from(outstanding) + unsent as u64);
+            arrived.extend(progress.look(now, outstanding).map(|frame| (key, Some(frame))));
+            again.extend(progress.plan().map(|pace| (key, connection.serial, pace)));
+        });
+        again.into_iter().for_each(|(key, serial, pace)| watch.plan(now, key, serial, pace));
+        arrived
+    }
+
+    /// When [`Hub::cut_overdue`], [`Hub::next_unfinished`] or [`Hub::look`] has something to do.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        [self.farewells.front(), self.unfinished.front()].into_iter().flatten().map(|due| due.until).min()
+        let due = [self.farewells.front(), self.unfinished.front()].into_iter().flatten().map(|due| due.until);
+        due.chain(self.watch.deadline()).min()
     }
 
     /// Connections whose socket broke since the last call.
@@ -179,14 +231,23 @@ impl Hub {
 
 impl Sink for Hub {
     fn frame(&mut self, connection: ConnectionKey, frame: FrameRef<'_>) {
-        if let Some(Some(connection)) = self.slots.get(connection.0 as usize) {
+        if let Some(Some(connection)) = self.slots.get_mut(connection.0 as usize) {
+            let start = self.scratch.len();
             connection.push_frame(&mut self.scratch, frame);
+            if let Some(progress) = &mut connection.progress {
+                progress.frame(self.now, self.scratch.len() - start);
+            }
         }
     }
 
     fn commit(&mut self, key: ConnectionKey) -> Written {
         let sent = match self.slots.get_mut(key.0 as usize) {
-            Some(Some(connection)) => connection.link.send(&self.scratch),
+            Some(Some(connection)) => {
+                if let Some(pace) = connection.progress.as_deref_mut().and_then(Progress::plan) {
+                    self.watch.plan(self.now, key.0, connection.serial, pace);
+                }
+                connection.link.send(&self.scratch)
+            }
             _ => Sent::All,
         };
         self.scratch.clear();

@@ -5,6 +5,7 @@ mod socket;
 mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 
 use tickwire_proto::v1::ErrorCode;
 use tokio_rustls::rustls::ServerConnection;
@@ -73,6 +74,26 @@ impl Link {
             Self::Tls(socket) => socket.is_blocked(),
             Self::Pipe(pipe) => pipe.is_blocked(),
         }
+    }
+
+    /// Bytes that are unsent, if they can be told.
+    pub(super) fn unsent(&self) -> Option<usize> {
+        match self {
+            Self::Socket(socket) => Some(socket.unsent()),
+            // They wait encrypted inside of the session.
+            Self::Tls(socket) => Some(0).filter(|_| !socket.is_blocked()),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    /// The two ends of a socket of its own.
+    pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = match self {
+            Self::Socket(socket) => &socket.stream,
+            Self::Tls(socket) => &socket.stream,
+            Self::Pipe(_) => return None,
+        };
+        Some((stream.local_addr().ok()?, stream.peer_addr().ok()?))
     }
 
     /// Reads into `buffer`. `Ok(None)`: nothing there now; `Ok(Some(0))`: the client has ended its half.

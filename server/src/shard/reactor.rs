@@ -98,6 +98,7 @@ impl Reactor {
             self.run_commands();
             self.hub.cut_overdue();
             self.end_unfinished();
+            self.look();
             self.engine.flush(self.now, &mut self.hub);
             for key in self.hub.take_broken() {
                 self.gone(key);
@@ -171,6 +172,9 @@ impl Reactor {
         match self.hub.get(key).map(|connection| connection.link.send(&preface)) {
             Some(Sent::Broken) => return self.gone(key),
             _ => self.received(key, &mut early),
+        }
+        if let Some(way) = self.hub.way(key).filter(|_| self.engine.watch(self.now, ConnectionKey(key))) {
+            self.hub.follow(key, way, preface.len());
         }
         if is_encrypted {
             // What TLS has read and decrypted already makes no event of the socket.
@@ -282,6 +286,16 @@ impl Reactor {
             (Ok(()), Some(code)) => self.end(key, code, ""),
             (Ok(()), None) if broken => self.gone(key),
             (Ok(()), None) => {}
+        }
+    }
+
+    /// Tells the engine how far the frames have got of clients that cannot say it.
+    fn look(&mut self) {
+        for (key, arrived) in self.hub.look() {
+            match arrived {
+                Some(frame) => self.engine.reached(self.now, ConnectionKey(key), frame),
+                None => self.engine.unwatch(self.now, ConnectionKey(key)),
+            }
         }
     }
 

@@ -6,6 +6,8 @@ use core::time::Duration;
 
 use tickwire_proto::Pattern;
 
+use super::credit::Credit;
+
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -102,11 +104,11 @@ pub struct EngineStats {
     pub closed: u64,
     /// Newest position applied.
     pub seq: u64,
-    /// Connections that report progress now ...
+    /// Connections that report progress, or are watched, now ...
     pub credit_connections: u64,
     /// ... and bytes that they may have under way, together.
     pub credit_window_bytes: u64,
-    /// Times that data waited until a client reported progress ...
+    /// Times that data waited until a client had got on ...
     pub credit_waits: u64,
     /// ... and for how long, together.
     pub credit_wait: Duration,
@@ -115,6 +117,16 @@ pub struct EngineStats {
 }
 
 impl EngineStats {
+    pub(super) fn note_credit(&mut self, credit: &Credit) {
+        self.credit_connections += 1;
+        self.credit_window_bytes += u64::from(credit.window());
+    }
+
+    pub(super) fn forget_credit(&mut self, credit: &Credit) {
+        self.credit_connections -= 1;
+        self.credit_window_bytes -= u64::from(credit.window());
+    }
+
     pub(super) fn note_credit_wait(&mut self, span: Duration) {
         self.credit_waits += 1;
         self.credit_wait += span;

@@ -1,6 +1,7 @@
 //! What happens at a flush: timers, then for each touched connection what its outbox and its heartbeat add, then its frames.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
@@ -86,7 +87,8 @@ impl Engine {
     /// The client has processed everything up to `cseq`: it may get as much more, longest dirty first.
     pub(super) fn take_report(&mut self, now: Moment, slot: u32, cseq: u64) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
-        let (newest, rests) = (connection.cseq, connection.last_written == connection.last_heartbeat);
+        let newest = connection.cseq;
+        let rests = connection.last_written == connection.last_heartbeat || now.since(connection.last_written) >= RESTS_AFTER;
         let report = match connection.credit.as_deref_mut() {
             Some(credit) => {
                 let before = credit.window();
@@ -342,10 +344,7 @@ impl Engine {
     pub(super) fn forget(&mut self, slot: u32) {
         let Some(connection) = self.roster.remove(slot) else { return };
         self.stats.slow -= u64::from(connection.blocked.is_some());
-        if let Some(credit) = connection.credit {
-            self.stats.credit_connections -= 1;
-            self.stats.credit_window_bytes -= u64::from(credit.window());
-        }
+        connection.credit.iter().for_each(|credit| self.stats.forget_credit(credit));
         self.dispatch.dismiss(slot);
         for subscription in &connection.subscriptions {
             self.leave_lane(subscription);
@@ -392,6 +391,8 @@ fn notice(kind: v1::NoticeKind, text: &str) -> Control {
     Control::Notice(v1::Notice { kind: kind as i32, text: text.into() })
 }
 
+/// Nothing written for so long, and everything reported: what was kept of frames under way is given back.
+const RESTS_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of records that an outbox gives in one flush: what the socket does not take of them is kept outside, and grows old there.
 const TURN_BYTES_MAX: u32 = 256 << 10;
 /// The same while a client is behind: small enough that the last of them is still fresh when it

@@ -146,8 +146,7 @@ impl Engine {
         connection.last_heartbeat = now;
         if hello.credit && config.credit_bytes_max > 0 {
             let credit = Credit::new(now, config.credit_bytes_max);
-            self.stats.credit_connections += 1;
-            self.stats.credit_window_bytes += u64::from(credit.window());
+            self.stats.note_credit(&credit);
             connection.credit = Some(Box::new(credit));
         }
         let welcome = v1::Welcome {
@@ -165,7 +164,8 @@ impl Engine {
             rate_classes: RATE_CLASSES_MS.to_vec(),
             resume: resume as i32,
             server_ts_us,
-            window_bytes: connection.credit.as_deref().map_or(0, Credit::window),
+            // Who is watched has nothing to report.
+            window_bytes: connection.credit.as_deref().filter(|credit| !credit.is_watched()).map_or(0, Credit::window),
         };
         self.dispatch.push_control(slot, Control::Welcome(welcome));
         self.list_feeds(slot);

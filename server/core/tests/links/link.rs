@@ -33,6 +33,9 @@ pub(crate) struct Link {
     pub(crate) capacity: u64,
     /// Frames and bytes that went to the server.
     pub(crate) sent_back: (u64, u64),
+    /// Frames that have arrived, and when the server's socket gets to know of the newest of them.
+    arrived: u64,
+    known: VecDeque<(Moment, u64)>,
 }
 
 impl Link {
@@ -48,6 +51,8 @@ impl Link {
             carried: 0,
             capacity: 0,
             sent_back: (0, 0),
+            arrived: 0,
+            known: VecDeque::new(),
         }
     }
 
@@ -64,6 +69,8 @@ impl Link {
             if *left == 0 {
                 self.to_client.push_back((arrives, std::mem::take(frame)));
                 self.buffered.pop_front();
+                self.arrived += 1;
+                self.known.push_back((self.now + Duration::from_millis(self.shape.trip_ms), self.arrived));
             }
         }
         let frees = self.blocked && self.buffered_bytes <= self.shape.buffer / 2;
@@ -74,6 +81,12 @@ impl Link {
     pub(crate) fn send_back(&mut self, frame: Vec<u8>) {
         self.sent_back = (self.sent_back.0 + 1, self.sent_back.1 + frame.len() as u64);
         self.to_server.push_back((self.now + Duration::from_micros(self.shape.trip_ms * 500), frame));
+    }
+
+    /// The newest frame that the other end's acknowledgements cover, if there is a newer one than was asked for last.
+    pub(crate) fn acknowledged(&mut self) -> Option<u64> {
+        let known = self.known.partition_point(|(at, _)| *at <= self.now);
+        self.known.drain(..known).next_back().map(|(_, frame)| frame)
     }
 
     pub(crate) fn at_client(&mut self) -> Option<Vec<u8>> {

@@ -12,6 +12,7 @@ use tickwire_proto::wire::Encoding;
 use super::everybody::Everybody;
 use super::link::{Link, Shape};
 use super::random::Random;
+use super::request::request_of;
 
 /// A feed and one client of it.
 pub(crate) struct World {
@@ -30,6 +31,8 @@ pub(crate) struct World {
     due: u64,
     /// Ages of what the client held, sampled, milliseconds.
     ages: Vec<u64>,
+    /// The client has no way to report: the server looks how far its socket has got.
+    watched: bool,
 }
 
 /// What is published.
@@ -58,13 +61,22 @@ pub(crate) struct Seen {
 
 impl World {
     pub(crate) fn new(seed: u64, shape: Shape, feed: Feed, credit_bytes_max: u32) -> Self {
+        Self::with(seed, shape, feed, credit_bytes_max, false)
+    }
+
+    /// With a client that cannot report, and whose socket the server looks at.
+    pub(crate) fn watched(seed: u64, shape: Shape, feed: Feed, credit_bytes_max: u32) -> Self {
+        Self::with(seed, shape, feed, credit_bytes_max, true)
+    }
+
+    fn with(seed: u64, shape: Shape, feed: Feed, credit_bytes_max: u32, watched: bool) -> Self {
         #[cfg(feature = "planted-faults")]
         tickwire_proto::planted::plant(&std::env::var("PLANTED").unwrap_or_default());
         let config = EngineConfig { node: "n1".into(), credit_bytes_max, ..EngineConfig::default() };
         let mut engine = Engine::new(config, Box::new(Everybody));
         engine.set_wall_clock(Moment::ZERO, START_US);
-        let mut session =
-            Session::new(SessionConfig { encoding: Encoding::Protobuf, conflate_ms: Some(0), ..SessionConfig::default() }, seed);
+        let settings = SessionConfig { encoding: Encoding::Protobuf, conflate_ms: Some(0), two_way: !watched, ..SessionConfig::default() };
+        let mut session = Session::new(settings, seed);
         let subscription = session.subscribe(Moment::ZERO, &[Item { target: "s.*".into() }], SubscribeOptions::default());
         let mut world = Self {
             engine,
@@ -79,6 +91,7 @@ impl World {
             seq: 0,
             due: 0,
             ages: Vec::new(),
+            watched,
         };
         let mut entries = vec![Entry::Reset { epoch: "1".into() }];
         for id in 0..feed.instruments {
@@ -133,6 +146,11 @@ impl World {
         }
         if self.link.carry() {
             self.engine.writable(self.now, CONNECTION);
+        }
+        if self.watched && self.now.as_micros() % LOOK_EVERY_US == 0 {
+            if let Some(frame) = self.link.acknowledged() {
+                self.engine.reached(self.now, CONNECTION, frame);
+            }
         }
         self.flush();
         while let Some(frame) = self.link.at_client() {
@@ -210,7 +228,11 @@ impl World {
             match self.session.poll_output() {
                 Output::Open { .. } => {
                     let session = "n1-1".into();
-                    self.engine.attach(self.now, CONNECTION, Arrival { encoding: Encoding::Protobuf, grant: None, request: None, session });
+                    let request = self.watched.then(|| request_of(&self.session));
+                    self.engine.attach(self.now, CONNECTION, Arrival { encoding: Encoding::Protobuf, grant: None, request, session });
+                    if self.watched {
+                        self.engine.watch(self.now, CONNECTION);
+                    }
                     self.session.handle(self.now, Input::Opened);
                 }
                 Output::Send(frame) => self.link.send_back(frame),
@@ -232,6 +254,8 @@ fn symbol(id: u32) -> String {
 
 const CONNECTION: ConnectionKey = ConnectionKey(1);
 const START_US: u64 = 1_800_000_000_000_000;
+/// How often the server looks at the socket of a client that is watched.
+const LOOK_EVERY_US: u64 = 20_000;
 /// How often ages are looked at.
 const SAMPLE_EVERY_US: u64 = 7_000;
 /// Instruments that are looked at.

@@ -207,3 +207,95 @@ fn credit_is_given_to_those_who_ask_for_it_and_can_report() {
     "#]],
     );
 }
+
+/// An event stream that the shell watches, with two instruments, that has used up the smallest window.
+fn watched() -> World {
+    let mut world = World::new(EngineConfig { credit_bytes_max: 4_096, ..config() });
+    world.clients.quiet = true;
+    script::run(
+        &mut world,
+        "
+            new stock.A; new stock.B; quote stock.A 1 last=1; quote stock.B 2 last=1
+            sse a heartbeat=5000 stock.A stock.B; watch a
+            reached a",
+    );
+    for seq in 10..=300 {
+        script::run(&mut world, &format!("quote stock.A {seq} last=1"));
+    }
+    let told = world.client("a").updates.last().map_or(0, |told| told.update.seq);
+    assert!((15..100).contains(&told), "4 KiB are some dozen records of JSON: told up to {told}");
+    assert_eq!((world.engine.stats().credit_connections, world.engine.stats().credit_window_bytes), (1, 4_096));
+    world.clients.quiet = false;
+    world
+}
+
+#[test]
+fn what_the_socket_of_an_event_stream_has_not_got_across_is_bounded() {
+    check_in(
+        watched(),
+        "
+            quote stock.B 301 last=9
+            quote stock.A 302 last=7
+            wait 1500
+            reached a",
+        expect![[r#"
+            1000 a: SLOW
+            1500 a: quote stock.A #302 last=7 high=7 low=1 merged=261 | quote stock.B #301 last=9
+        "#]],
+    );
+}
+
+#[test]
+fn an_event_stream_at_rest_is_not_looked_at_and_does_not_stall() {
+    let mut world = watched();
+    script::run(
+        &mut world,
+        "
+            reached a
+            wait 20
+            reached a",
+    );
+    let frames = world.engine.stats().frames_sent;
+    world.clients.quiet = true;
+    world.wait(std::time::Duration::from_secs(600));
+    assert_eq!(world.engine.stats().frames_sent, frames + 120, "heartbeats, and nothing else");
+    assert_eq!(world.client("a").closed, None);
+    world.clients.quiet = false;
+    check_in(
+        world,
+        "quote stock.A 400 last=4",
+        expect![[r#"
+        0 a: quote stock.A #300 last=1 high=1 low=1 merged=260
+        600020 a: quote stock.A #400 last=4
+    "#]],
+    );
+}
+
+#[test]
+fn an_event_stream_whose_socket_gets_nothing_across_is_ended() {
+    check_in(
+        watched(),
+        "wait 31000",
+        expect![[r#"
+        1000 a: SLOW
+        6000 a: heartbeat log:39
+        11000 a: heartbeat log:39
+        16000 a: heartbeat log:39
+        21000 a: heartbeat log:39
+        26000 a: heartbeat log:39
+        30000 a: error SLOW_CONSUMER: the client reported no progress
+        30000 a: close SLOW_CONSUMER (the client reported no progress)
+    "#]],
+    );
+}
+
+#[test]
+fn who_is_not_watched_any_more_gets_everything() {
+    check_in(
+        watched(),
+        "quote stock.B 301 last=9; unwatch a",
+        expect![[r#"
+        0 a: quote stock.A #300 last=1 high=1 low=1 merged=260 | quote stock.B #301 last=9
+    "#]],
+    );
+}

@@ -74,6 +74,9 @@ fn command(world: &mut World, words: &[&str]) {
         ("progress", [name, cseq]) => {
             send(world, name, Command::Progress(v1::Progress { cseq: cseq.parse().expect("a number of a frame") }));
         }
+        ("watch", [name]) => assert!(world.engine.watch(world.now, world.key(name)), "there is credit for {name}"),
+        ("unwatch", [name]) => world.engine.unwatch(world.now, world.key(name)),
+        ("reached", [name]) => world.engine.reached(world.now, world.key(name), world.client(name).cseq),
         ("raw", [name, text]) => world.send_raw(name, text.as_bytes()),
         ("block", [name]) => world.client_mut(name).jammed = true,
         ("unblock", [name]) => world.unblock(name),

@@ -53,6 +53,10 @@ impl Socket {
         !self.unsent.is_empty()
     }
 
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.len() - self.unsent_at
+    }
+
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match self.stream.read(buffer) {
