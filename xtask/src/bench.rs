@@ -54,7 +54,8 @@ impl Bench {
 /// Flags of the comparison.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Peers {
-    /// Only these, separated by commas: workloads (a, b, c) and parts of servers' names (floor, tickwire, nats, ws, mosquitto, nchan).
+    /// Only these, separated by commas: workloads (a, b, c) and parts of servers' names (floor, tickwire, nats, node ws, uwebsockets, mosquitto,
+    /// nchan, sockudo).
     #[arg(long, value_name = "NAME,…")]
     only: Option<String>,
     /// Seconds of each measurement [default: 3].

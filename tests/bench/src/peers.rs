@@ -4,10 +4,11 @@ mod feed;
 mod mosquitto;
 mod nats;
 mod nchan;
+mod node;
 mod peer;
+mod sockudo;
 mod subscriber;
 mod table;
-mod ws;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -131,11 +132,20 @@ impl Peers {
                 subjects.push(Subject { name: format!("{name}, {conflate_ms} ms"), conflate_ms, kind });
             }
         }
-        let peers: [Box<dyn Peer>; 4] = [Box::new(nats::Nats), Box::new(ws::Ws), Box::new(mosquitto::Mosquitto), Box::new(nchan::Nchan)];
+        let peers: [Box<dyn Peer>; 6] = [
+            Box::new(nats::Nats),
+            Box::new(node::Node::WS),
+            Box::new(node::Node::UWS),
+            Box::new(mosquitto::Mosquitto),
+            Box::new(nchan::Nchan),
+            Box::new(sockudo::Sockudo),
+        ];
         subjects.extend(peers.map(|peer| Subject { name: peer.name().to_owned(), conflate_ms: 0, kind: Kind::Peer(peer) }));
         subjects.retain(|subject| names.is_empty() || names.iter().any(|name| subject.name.to_lowercase().contains(name.as_str())));
         if workloads.is_empty() || subjects.is_empty() {
-            bail!("--only leaves nothing: workloads are a, b and c; servers are floor, tickwire, nats, ws, mosquitto and nchan");
+            bail!(
+                "--only leaves nothing: workloads are a, b and c; servers are floor, tickwire, nats, node ws, uwebsockets, mosquitto, nchan and sockudo"
+            );
         }
         Ok((workloads, subjects))
     }

@@ -91,7 +91,7 @@ impl Table<'_> {
         for ratio in self.ratios() {
             print(&ratio.line());
         }
-        print("not among them: uWebSockets.js and Centrifugo (in none of the registries that this installs from), Sockudo (no adapter)");
+        print("not among them: Centrifugo (in none of the registries that this installs from)");
     }
 
     /// For programs.

@@ -1,4 +1,5 @@
-//! `ws`, the WebSocket library of most servers in Node: `peers/ws.cjs` is what one writes with it.
+//! Servers in Node: with `ws`, the library of most of them, and with uWebSockets.js. `peers/ws.cjs` and `peers/uws.cjs` are what one writes
+//! with these.
 
 use std::io;
 use std::net::TcpStream;
@@ -12,22 +13,37 @@ use tickwire_load::websocket::{push_frame, request};
 use super::peer::{Peer, Publisher, Running, Tools, connect, free_address, read_until, send};
 use super::subscriber::{Heard, Protocol, Subscriber};
 
-pub(super) struct Ws;
+/// One of them.
+pub(super) struct Node {
+    name: &'static str,
+    /// The npm package, and the folder in it that the script wants.
+    package: &'static str,
+    folder: &'static str,
+    script: &'static str,
+}
 
-impl Peer for Ws {
+impl Node {
+    pub(super) const WS: Self = Self { name: "Node ws", package: "ws", folder: "", script: "peers/ws.cjs" };
+    pub(super) const UWS: Self =
+        Self { name: "uWebSockets.js", package: "@trufflesuite/uws-js-unofficial", folder: "binaries", script: "peers/uws.cjs" };
+}
+
+impl Peer for Node {
     fn name(&self) -> &'static str {
-        "Node ws"
+        self.name
     }
 
     fn start(&self, tools: &Tools, _folder: &Path) -> Result<Running> {
         let modules = tools.0.join("node_modules");
-        if !modules.join("ws").is_dir() {
-            bail!("the npm package ws is not installed in {}", modules.display());
+        let package = modules.join(self.package);
+        if !package.is_dir() {
+            bail!("the npm package {} is not installed in {}", self.package, modules.display());
         }
         let address = free_address()?;
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers/ws.cjs");
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(self.script);
         let mut command = Command::new(tools.find("node")?);
-        Running::start(command.arg(script).arg(address.port().to_string()).env("NODE_PATH", modules), address, address)
+        command.arg(script).arg(address.port().to_string()).arg(package.join(self.folder)).env("NODE_PATH", modules);
+        Running::start(&mut command, address, address)
     }
 
     fn subscriber(&self, host: String, indices: &[usize]) -> Box<dyn Conversation> {
