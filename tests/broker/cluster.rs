@@ -4,8 +4,7 @@ use tickwire::Transport;
 use tickwire_rig::Broker;
 
 use super::node::Node;
-use super::oracle::{Feed, INSTRUMENTS};
-use super::proxy::Proxy;
+use super::oracle::{Feed, INSTRUMENTS, Load};
 use super::view::{wait_for_versions, wait_until};
 use super::{watch_sdk, watch_sse, watch_ws};
 
@@ -22,13 +21,12 @@ async fn a_rolling_restart_of_three_brokers_costs_no_value() {
     let clustered = brokers[0].control(&["--silent", "eval", "length(rabbit_nodes:all_running())."]).unwrap();
     assert_eq!(clustered.trim(), "3");
 
-    // The server knows all addresses; the publisher comes through a balancer.
-    let balancer = Proxy::start(&[brokers[1].port(), brokers[2].port(), brokers[0].port()]).await;
+    // Server and feed know all addresses, and begin at different ones: each loses its broker at some time.
     let urls = [brokers[0].url(), brokers[1].url(), brokers[2].url()];
     let mut node = Node::at(&urls[0], "");
     node.start_server_at(&[&urls[0], &urls[1], &urls[2]]);
     node.ready(200).await;
-    let feed = Feed::start(&balancer.url(""));
+    let feed = Feed::load_at(&[&urls[1], &urls[2], &urls[0]], Load::default());
     let mut every = watch_ws::watch(node.address, "stock.#", 0, true);
     let mut events = watch_sse::watch(node.address, "stock.#", true);
     let mut sdk = watch_sdk::watch(node.address, "stock.#", Transport::WebSocket, true);

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tickwire::Transport;
+use tickwire::publish::PublisherState;
 use tickwire::v1::FeedHealth::{Down, Live, Recovering, Stale};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::house::{House, shared};
+use super::house::{House, WITHIN, shared};
 use super::node::Node;
 use super::oracle::{Feed, INSTRUMENTS, Load};
 use super::proxy::Proxy;
@@ -15,7 +16,7 @@ use super::{watch_sdk, watch_sse, watch_ws};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_link_costs_no_value() {
-    let proxy = Proxy::start(&[shared().port()]).await;
+    let proxy = Proxy::start(shared().port()).await;
     let node = Node::open(&proxy.url(""), "cut.").await;
     let feed = Feed::load(&shared().url(), Load { names: "cut.", ..Load::default() });
     let mut every = watch_ws::watch(node.address, "stock.#", 0, true);
@@ -43,7 +44,7 @@ async fn a_cut_link_costs_no_value() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_dies_silently_is_noticed_by_both_clocks() {
-    let proxy = Proxy::start(&[shared().port()]).await;
+    let proxy = Proxy::start(shared().port()).await;
     // With signs of life every two seconds on the connection, it is given up after four.
     let node = Node::open(&proxy.url("?heartbeat=2"), "halfopen.").await;
     let feed = Feed::load(&shared().url(), Load { names: "halfopen.", ..Load::default() });
@@ -65,6 +66,29 @@ async fn a_link_that_dies_silently_is_noticed_by_both_clocks() {
         assert!(passed_through(&health, &[Live, Stale, Down, Recovering, Live]), "{who} was told {health:?}");
         assert_eq!((view.borrow().connections, view.borrow().gaps()), (1, 0), "{who}");
     }
+}
+
+/// The same between a feed and its broker: what was under way is published again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_whose_link_is_cut_or_dies_silently_loses_nothing() {
+    let proxy = Proxy::start(shared().port()).await;
+    let node = Node::open(&shared().url(), "feedlink.").await;
+    let feed = Feed::load(&proxy.url("?heartbeat=2"), Load { names: "feedlink.", ..Load::default() });
+    let mut every = watch_ws::watch(node.address, "stock.#", 0, true);
+    wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
+    for break_link in [Proxy::cut, Proxy::silence] {
+        break_link(&proxy);
+        let mut states = feed.states();
+        timeout(WITHIN, states.wait_for(|state| *state == PublisherState::Connecting)).await.expect("the feed notices").unwrap();
+        wait_until(&mut every, "the feed is stale", |view| view.health.last() == Some(&Stale)).await;
+        feed.narrow();
+        proxy.mend();
+        wait_until(&mut every, "the feed is live again", |view| view.health.last() == Some(&Live)).await;
+    }
+    let (last, publisher) = feed.end().await;
+    wait_for_versions(&mut every, "class 0", &last).await;
+    assert_eq!((every.borrow().gaps(), node.count("broker_failures_total").await), (0, 0), "the node has nothing to do with it");
+    assert!(publisher.stats().resent > 0, "{:?}", publisher.stats());
 }
 
 /// The signs of life are those that connections have by default: both ends give the connection up, and connecting meets silence.

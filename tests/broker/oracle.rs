@@ -65,7 +65,13 @@ impl Feed {
     }
 
     pub(crate) fn load(url: &str, load: Load) -> Self {
-        let builder = Publisher::builder(url).name("oracle").exchange(&format!("{}tickwire.feed", load.names));
+        Self::load_at(&[url], load)
+    }
+
+    /// Publishes to the first of several brokers that takes it.
+    pub(crate) fn load_at(urls: &[&str], load: Load) -> Self {
+        let builder = urls[1..].iter().fold(Publisher::builder(urls[0]), |builder, url| builder.or_at(url));
+        let builder = builder.name("oracle").exchange(&format!("{}tickwire.feed", load.names));
         let publisher = builder.alive("stock.alive", Duration::from_millis(500)).start().unwrap();
         let (wish, wishes) = watch::channel(Wish::GoOn);
         let task = tokio::spawn(Turns { publisher: publisher.clone(), load, wishes, last: HashMap::new() }.run());

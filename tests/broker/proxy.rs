@@ -1,13 +1,12 @@
 //! A link to the broker that can be cut, or die without a word.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Takes connections at an address of its own and passes them on to the first of its brokers that takes them.
+/// Takes connections at an address of its own and passes them on to a broker.
 pub(crate) struct Proxy {
     address: SocketAddr,
     link: watch::Sender<Link>,
@@ -24,15 +23,14 @@ enum Link {
 }
 
 impl Proxy {
-    pub(crate) async fn start(ports: &[u16]) -> Self {
+    pub(crate) async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (link, links) = watch::channel(Link::Whole);
-        let ports: Arc<[u16]> = ports.into();
         tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
-                tokio::spawn(pass(socket, ports.clone(), links.clone()));
+                tokio::spawn(pass(socket, port, links.clone()));
             }
         });
         Self { address, link }
@@ -58,10 +56,10 @@ impl Proxy {
 }
 
 /// Ends with its connection; the test's runtime ends what is left.
-async fn pass(mut near: TcpStream, ports: Arc<[u16]>, mut links: watch::Receiver<Link>) {
+async fn pass(mut near: TcpStream, port: u16, mut links: watch::Receiver<Link>) {
     let begun = *links.borrow();
     if begun == Link::Whole {
-        let Some(mut far) = first(&ports).await else { return };
+        let Ok(mut far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
         let changed = tokio::select! {
             _ = copy_bidirectional(&mut near, &mut far) => return,
             link = links.wait_for(|link| *link != Link::Whole) => link.map_or(Link::Cut, |link| *link),
@@ -73,13 +71,4 @@ async fn pass(mut near: TcpStream, ports: Arc<[u16]>, mut links: watch::Receiver
     } else if begun == Link::Silent {
         let _ = links.wait_for(|link| *link == Link::Cut).await;
     }
-}
-
-async fn first(ports: &[u16]) -> Option<TcpStream> {
-    for port in ports {
-        if let Ok(socket) = TcpStream::connect(("127.0.0.1", *port)).await {
-            return Some(socket);
-        }
-    }
-    None
 }
