@@ -34,6 +34,52 @@ fn every_update_is_accounted_for_in_every_encoding() -> Result<()> {
     Ok(())
 }
 
+/// Each workload prints what it is there for, nothing is wrong in it, and it says meanwhile how it goes.
+#[test]
+fn every_workload_has_its_figures() -> Result<()> {
+    const DELIVERIES: [&str; 9] = [
+        "/delivered_per_s",
+        "/bytes_per_delivered",
+        "/latency_ms/p50",
+        "/latency_ms/p90",
+        "/latency_ms/p99",
+        "/latency_ms/p99_9",
+        "/age_ms/p50",
+        "/server/cpu_us_per_delivered",
+        "/server/cpu_us_per_published",
+    ];
+    const SERVER: [&str; 3] = ["/ready_ms/p99", "/server/cpu_share", "/server/rss_bytes"];
+    let workloads: [(&str, &[&str], &[&str]); 5] = [
+        ("fanout --rate 500", &["fanout"], &DELIVERIES),
+        ("conflate --rate 2000 --market 10", &["conflate", "conflate", "conflate"], &DELIVERIES),
+        ("slow --rate 1000 --slow-bytes 20000", &["slow: the others", "slow: the slow"], &DELIVERIES),
+        ("idle", &["idle"], &[]),
+        ("storm", &["storm"], &["/images"]),
+    ];
+    for (workload, rows, figures) in workloads {
+        let output = bench(&format!("{workload} --serve --connections 20 --duration 2 --warm-up 1 --json -"))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{workload}: {said} {}", String::from_utf8_lossy(&output.stdout));
+        assert!(said.contains("bench: starting a server") && said.contains("bench: "), "{workload}: {said}");
+        let all: Value = serde_json::from_slice(&output.stdout)?;
+        let measured = all["measurements"].as_array().into_iter().flatten().collect::<Vec<_>>();
+        let names = measured.iter().filter_map(|row| row["name"].as_str()).collect::<Vec<_>>();
+        assert_eq!(names, rows, "{workload}");
+        for row in &measured {
+            for figure in figures.iter().chain(&SERVER) {
+                assert!(row.pointer(figure).and_then(Value::as_f64) > Some(0.0), "{workload} has no {figure}: {row:#}");
+            }
+            assert!(row.pointer("/server/rss_bytes_per_connection").is_some_and(Value::is_f64), "{workload}: {row:#}");
+        }
+        if workload.starts_with("conflate") {
+            let merged = measured.iter().map(|row| row["merged"].as_u64().unwrap_or(0) * 1_000 / row["delivered"].as_u64().unwrap_or(1));
+            assert!(merged.is_sorted(), "more is merged at a lower rate: {all:#}");
+            assert!(measured[1]["records_per_message"].as_f64() > Some(2.0), "lanes of a connection leave together: {all:#}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn an_idle_connection_holds_no_buffer() -> Result<()> {
     for encoding in ["protobuf", "json", "sse"] {
@@ -63,7 +109,19 @@ fn a_server_that_runs_is_loaded_and_looked_at() -> Result<()> {
     let output = bench(&format!("fanout --url {url} --pid {pid} --connections 5 --symbols bench.* --duration 1 --warm-up 0"))?;
     let (text, said) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
     assert_eq!(output.status.code(), Some(0), "{said}{text}");
-    assert!(text.contains("delivered") && text.contains("server CPU") && text.contains("0 lost, 0 out of order, 0 wrong"), "{text}");
+    for figure in [
+        "delivered",
+        "bytes each",
+        "latency        p50",
+        "age of values  p50",
+        "server CPU",
+        "µs for each update delivered",
+        "µs for each update published",
+        "bytes for each connection",
+        "0 lost, 0 out of order, 0 wrong",
+    ] {
+        assert!(text.contains(figure), "no {figure} in {text}");
+    }
 
     let output = bench(&format!("fanout --url {url} --connections 2 --symbols bench.S1,bench.S77 --duration 1 --warm-up 0"))?;
     let (text, code) = (String::from_utf8(output.stdout)?, output.status.code());

@@ -37,6 +37,28 @@ fn health_and_lists() {
 }
 
 #[test]
+fn connections_go_to_the_shard_with_the_fewest() {
+    let server = Tickwire::start(&["demo", "--steady", "2x10", "--set", "shards=3", "--set", "metrics=on"]).unwrap();
+    let shares = || {
+        let metrics = Wire::connect(server.address()).ask("GET /metrics", "Connection: close\r\n").body;
+        let share = |shard| metrics.lines().find_map(|line| line.strip_prefix(&format!("tickwire_connections{{shard=\"{shard}\"}} ")));
+        [0, 1, 2].map(|shard| share(shard).and_then(|count| count.parse::<u32>().ok()).unwrap_or(0))
+    };
+    let join = || Peer::subscribed(server.address(), Transport::Protobuf, &["bench.S0"], 0);
+    let mut peers: Vec<Peer> = (0..9).map(|_| join()).collect();
+    peers.iter_mut().for_each(|peer| drop(peer.quote()));
+    assert_eq!(shares(), [3, 3, 3]);
+    // Who leaves makes room for who comes.
+    peers.truncate(3);
+    while shares().iter().sum::<u32>() > 3 {
+        std::thread::yield_now();
+    }
+    peers.extend((0..6).map(|_| join()));
+    peers.iter_mut().for_each(|peer| drop(peer.quote()));
+    assert_eq!(shares(), [3, 3, 3]);
+}
+
+#[test]
 fn a_kept_connection_becomes_an_event_stream() {
     let server = Tickwire::start(&["demo", "--steady", "10x1000"]).unwrap();
     let mut wire = Wire::connect(server.address());
