@@ -137,6 +137,9 @@ pub enum PublisherState {
     Connecting,
     /// Connected.
     Publishing,
+    /// The broker refuses us: user, password, virtual host, rights or certificates are not as it wants them. Says why. It is asked again every
+    /// 5 s, and what is published waits.
+    Refused(String),
     /// Connected, but the broker takes nothing, for instance because its disk is full. Says why.
     Blocked(String),
     /// Ended.

@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::house::shared;
+use tickwire::publish::{Publisher, PublisherState};
+use tickwire_rig::Tickwire;
+use tokio::time::timeout;
+
+use super::house::{WITHIN, shared};
 use super::node::Node;
+use super::publisher::declare_log;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_broker_refuses_is_said_with_its_code_and_tried_again() {
@@ -64,4 +69,40 @@ async fn what_the_broker_refuses_is_said_with_its_code_and_tried_again() {
     for (node, ..) in &nodes {
         node.ready(200).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_is_refused_says_why_and_goes_on_when_that_is_mended() {
+    let broker = shared();
+    declare_log(broker, "locked.").await;
+    let run = |expression: &str| broker.control(&["eval", &format!("{expression}, ok.")]).unwrap();
+    run("rabbit_auth_backend_internal:add_user(<<\"feeder\">>, <<\"other\">>, <<\"test\">>)");
+    let url = format!("amqp://feeder:s3cret@127.0.0.1:{}/%2f", broker.port());
+    let feed = Publisher::builder(&url).name("feeder").exchange("locked.tickwire.feed").start().unwrap();
+    let mut states = feed.states();
+    let mut refused = async |why: &str| {
+        let met = states.wait_for(|state| matches!(state, PublisherState::Refused(said) if said.contains(why) && !said.contains("s3cret")));
+        timeout(WITHIN, met).await.expect(why).unwrap();
+    };
+    feed.update_json("stock.A", r#"{"quote":{"last":"1"}}"#).await.unwrap();
+    // A wrong password, no right in the virtual host, and none to write.
+    refused("Login was refused").await;
+    run("rabbit_auth_backend_internal:change_password(<<\"feeder\">>, <<\"s3cret\">>, <<\"test\">>)");
+    refused("access to vhost '/' refused").await;
+    let allow = |write: &str| {
+        format!("rabbit_auth_backend_internal:set_permissions(<<\"feeder\">>, <<\"/\">>, <<>>, <<\"{write}\">>, <<>>, <<\"test\">>)")
+    };
+    run(&allow("other"));
+    refused("access to exchange 'locked.tickwire.feed'").await;
+    // The command says it as well, while it waits.
+    let lines = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(lines.path(), "{\"symbol\":\"stock.B\",\"quote\":{\"last\":\"2\"}}\n").unwrap();
+    let file = lines.path().to_str().unwrap();
+    let output = Tickwire::run(&["publish", file, "--amqp", &url, "--exchange", "locked.tickwire.feed"], &[]).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("(the broker refuses us: ") && said.contains("access to exchange"), "{said}");
+    assert_eq!(feed.stats().confirmed, 0);
+    run(&allow("locked.*"));
+    timeout(WITHIN, feed.flush()).await.expect("it goes on by itself").unwrap();
+    assert_eq!(feed.stats().confirmed, 1);
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
 use thiserror::Error;
 use tokio::time::timeout;
+use tokio_rustls::rustls;
 
-use super::PublishError;
 use super::tls::BrokerTls;
+use super::{PublishError, PublisherState};
 
 /// Addresses of brokers, and how they are trusted.
 pub(super) struct Brokers {
@@ -23,15 +24,37 @@ pub(super) struct Brokers {
 /// Why there is no connection, or no longer one.
 #[derive(Debug, Error)]
 pub(super) enum Outage {
-    /// No broker took us; says of each why not.
+    /// No broker took us, or the one that had us is gone; says of each why.
     #[error("{0}")]
-    Nowhere(String),
-    /// It ended.
+    Away(String),
+    /// The broker refuses what we ask for: somebody has to change something.
     #[error("{0}")]
-    Broken(#[from] lapin::Error),
+    Refused(String),
     /// The broker owes us a word for too long.
     #[error("the broker confirms nothing")]
     Mute,
+}
+
+impl Outage {
+    /// What a publisher is doing about it.
+    pub(super) fn state(&self) -> PublisherState {
+        match self {
+            Self::Refused(why) => PublisherState::Refused(why.clone()),
+            Self::Away(_) | Self::Mute => PublisherState::Connecting,
+        }
+    }
+}
+
+impl From<lapin::Error> for Outage {
+    fn from(error: lapin::Error) -> Self {
+        let is_refusal = match error.kind() {
+            ErrorKind::ProtocolError(said) => matches!(said.get_id(), ACCESS_REFUSED | NOT_ALLOWED),
+            // One end does not trust the other.
+            ErrorKind::IOError(error) => error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()),
+            _ => false,
+        };
+        if is_refusal { Self::Refused(error.to_string()) } else { Self::Away(error.to_string()) }
+    }
 }
 
 impl Brokers {
@@ -55,17 +78,21 @@ impl Brokers {
     /// Connects to the first that takes us, and stays with it from then on. Tries every one once.
     ///
     /// # Errors
-    /// None did.
+    /// None did. If one of them is away, they count as away: it may come back by itself.
     pub(super) async fn connect(&mut self, name: &str) -> Result<Connection, Outage> {
-        let mut said = Vec::new();
+        let (mut said, mut is_away) = (Vec::new(), false);
         for _ in 0..self.uris.len() {
             match connect(&self.uris[self.at], &self.tls, name).await {
                 Ok(connection) => return Ok(connection),
-                Err(cause) => said.push(format!("{}: {cause}", shown(&self.uris[self.at]))),
+                Err(outage) => {
+                    is_away |= !matches!(outage, Outage::Refused(_));
+                    said.push(format!("{}: {outage}", shown(&self.uris[self.at])));
+                }
             }
             self.pass_on();
         }
-        Err(Outage::Nowhere(said.join("; ")))
+        let said = said.join("; ");
+        Err(if is_away { Outage::Away(said) } else { Outage::Refused(said) })
     }
 
     /// Tries the next one first: a node may take connections and still have no log, as one that is cut off from its cluster.
@@ -75,17 +102,17 @@ impl Brokers {
 }
 
 /// Connects under a name that the broker shows. lapin's own TLS is not used: it trusts the roots of this machine beside those that are named.
-async fn connect(uri: &AMQPUri, tls: &BrokerTls, name: &str) -> Result<Connection, String> {
+async fn connect(uri: &AMQPUri, tls: &BrokerTls, name: &str) -> Result<Connection, Outage> {
     let tls = if is_encrypted(uri) {
         let tls = tls.clone();
         let read = tokio::task::spawn_blocking(move || tls.read()).await;
-        Some(read.map_err(|error| error.to_string())??)
+        Some(read.map_err(|error| Outage::Away(error.to_string()))?.map_err(Outage::Refused)?)
     } else {
         None
     };
     let opened = Connection::connector(
         uri.clone(),
-        lapin::runtime::default_runtime().map_err(|error| error.to_string())?,
+        lapin::runtime::default_runtime()?,
         async move |uri, runtime| {
             let host = uri.authority.host.clone();
             let socket = AMQPUri { scheme: AMQPScheme::AMQP, ..uri }.connect_async(&runtime).await?;
@@ -96,8 +123,8 @@ async fn connect(uri: &AMQPUri, tls: &BrokerTls, name: &str) -> Result<Connectio
         },
         ConnectionProperties::default().with_connection_name(name.into()),
     );
-    let opened = timeout(CONNECT_WITHIN, opened).await.map_err(|_| "the broker does not answer".to_owned())?;
-    opened.map_err(|error| error.to_string())
+    let opened = timeout(CONNECT_WITHIN, opened).await.map_err(|_| Outage::Away("the broker does not answer".to_owned()))?;
+    Ok(opened?)
 }
 
 fn parse(url: &str) -> Result<AMQPUri, PublishError> {
@@ -116,6 +143,10 @@ fn shown(AMQPUri { scheme, authority, vhost, .. }: &AMQPUri) -> String {
     format!("{scheme}://{}:{}/{}", authority.host, authority.port, vhost.replace('/', "%2f"))
 }
 
+/// AMQP's reply for a wrong password, or a right that is missing.
+const ACCESS_REFUSED: u16 = 403;
+/// AMQP's reply for a virtual host that is missing, or closed.
+const NOT_ALLOWED: u16 = 530;
 /// Addresses. More are refused.
 const BROKERS_MAX: usize = 16;
 /// Seconds between signs of life on the connection, unless the address says otherwise.

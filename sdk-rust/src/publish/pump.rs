@@ -94,7 +94,7 @@ impl Pump {
                 Ok(()) => break,
                 Err(error) => error,
             };
-            self.state.send_replace(PublisherState::Connecting);
+            self.state.send_replace(error.state());
             self.settings.brokers.pass_on();
             let again = self.window.disconnected();
             self.count(|stats| stats.resent += again as u64);
@@ -108,7 +108,7 @@ impl Pump {
             if self.commands.is_closed() {
                 self.end_by.get_or_insert(Instant::now() + CLOSE_WITHIN);
             }
-            sleep(jittered(wait)).await;
+            sleep(if matches!(error, Outage::Refused(_)) { REFUSED_WAIT } else { jittered(wait) }).await;
             wait = (wait * 2).min(BACKOFF_LONGEST);
         }
         if self.window.len() > 0 {
@@ -376,6 +376,8 @@ fn jittered(wait: Duration) -> Duration {
 
 /// Messages that are not known to be stored. While it is full, publishing waits; more would only pile up in the broker.
 const WINDOW_MESSAGES_MAX: usize = 1_000;
+/// Between two tries at a broker that refuses us.
+const REFUSED_WAIT: Duration = Duration::from_secs(5);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 /// A connection that lived this long was a good one: the next wait is the shortest again.

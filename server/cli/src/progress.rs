@@ -88,6 +88,7 @@ fn is_blocked(state: &PublisherState) -> bool {
 fn state(publisher: &Publisher) -> String {
     match publisher.state() {
         PublisherState::Publishing => String::new(),
+        PublisherState::Refused(why) => format!(" (the broker refuses us: {why})"),
         PublisherState::Blocked(reason) => format!(" (the broker takes nothing: {reason})"),
         _ => " (waits for the broker)".to_owned(),
     }
