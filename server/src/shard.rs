@@ -1,27 +1,29 @@
 //! Shards: one thread, one engine, its own connections and its own epoll loop each. No lock on the path of a tick.
 
 mod connection;
+mod handle;
 mod hub;
 mod link;
 mod reactor;
+mod rest;
 mod sse;
 mod watch;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use mio::Waker;
 use tickwire_core::engine::{Arrival, EngineConfig, EngineStats};
 use tickwire_core::{Batch, Engine, Entry};
 use tickwire_proto::{Pattern, v1};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::accept::Visitor;
 use crate::auth::Gate;
+use handle::Handle;
 pub(crate) use link::{Carrier, Ending, PipeReader, pipe};
 use reactor::Reactor;
 pub(crate) use sse::preface as sse_preface;
@@ -37,15 +39,6 @@ struct Inner {
     feeds: DashMap<String, v1::FeedState>,
     /// For entries of batches that some shard has not applied yet.
     room: Arc<Semaphore>,
-}
-
-/// How to reach one shard.
-#[derive(Debug)]
-struct Handle {
-    commands: mpsc::Sender<ShardCommand>,
-    waker: Arc<Waker>,
-    /// Connections given to the shard and not yet gone.
-    connections: Arc<AtomicUsize>,
 }
 
 /// All that can be asked of a shard from outside.
@@ -134,7 +127,7 @@ impl Shards {
             let connections = Arc::new(AtomicUsize::new(0));
             let engine = Engine::new(engine.clone(), Box::new(gate.clone()));
             let reactor = Reactor::new(engine, received, connections.clone(), message_bytes_max)?;
-            handles.push(Handle { commands, waker: reactor.waker(), connections });
+            handles.push(Handle::new(commands, reactor.rest(), reactor.waker(), connections));
             threads.push(std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || run(reactor))?);
         }
         Ok((Self::of(handles), threads))
@@ -144,7 +137,8 @@ impl Shards {
         Self(Arc::new(Inner { handles, feeds: DashMap::new(), room: Arc::new(Semaphore::new(ENTRIES_MAX as usize)) }))
     }
 
-    /// Gives every shard the batch. Waits while the slowest shard has too much before it, so that it slows the feed and nothing is lost.
+    /// Gives every shard the batch. Waits while the slowest shard has too much before it, so that it slows the feed and nothing is lost. A
+    /// shard that sleeps and has nothing to tell of it before it gets up by itself is left alone.
     pub async fn apply(&self, batch: Batch) {
         for entry in &batch.entries {
             if let Entry::Feed(state) = entry {
@@ -152,12 +146,20 @@ impl Shards {
             }
         }
         let entries = u32::try_from(batch.entries.len()).unwrap_or(u32::MAX).min(ENTRIES_MAX);
-        // Nobody closes it.
-        let Ok(room) = self.0.room.clone().acquire_many_owned(entries).await else { return };
+        let Ok(room) = self.room(entries).await else { return };
         let batch = Arc::new(UnderWay { batch, _room: room });
         for handle in self.0.handles.iter() {
-            handle.send(ShardCommand::Apply(batch.clone())).await;
+            handle.apply(&batch).await;
         }
+    }
+
+    /// Waits for room, which nobody closes. Who sleeps on what lies before it is woken first, or it would be waited for until it gets up by itself.
+    async fn room(&self, entries: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Ok(room) = self.0.room.clone().try_acquire_many_owned(entries) {
+            return Ok(room);
+        }
+        self.0.handles.iter().for_each(Handle::wake);
+        self.0.room.clone().acquire_many_owned(entries).await
     }
 
     /// Every instrument with its images, from one shard, at one position: its newest applied.
@@ -187,8 +189,8 @@ impl Shards {
 
     /// Gives a connection to the shard with the fewest.
     pub(crate) async fn attach(&self, newcomer: Newcomer) {
-        let Some(handle) = self.0.handles.iter().min_by_key(|handle| handle.connections.load(Ordering::Relaxed)) else { return };
-        handle.connections.fetch_add(1, Ordering::Relaxed);
+        let Some(handle) = self.0.handles.iter().min_by_key(|handle| handle.connections()) else { return };
+        handle.reserve();
         handle.send(ShardCommand::Attach(Box::new(newcomer))).await;
     }
 
@@ -225,16 +227,7 @@ impl Shards {
 
     /// Connections that shards have.
     pub(crate) fn connections(&self) -> usize {
-        self.0.handles.iter().map(|handle| handle.connections.load(Ordering::Relaxed)).sum()
-    }
-}
-
-impl Handle {
-    async fn send(&self, command: ShardCommand) {
-        // A shard that has ended needs nothing any more; one that panicked ends the process.
-        if self.commands.send(command).await.is_ok() {
-            let _ = self.waker.wake();
-        }
+        self.0.handles.iter().map(Handle::connections).sum()
     }
 }
 
@@ -270,34 +263,11 @@ const COMMANDS_MAX: usize = 256;
 /// Entries of batches, of about 450 bytes each, that may wait for a shard; a batch with more waits alone. Bounds what a node lets pile up
 /// that reads a past faster than its shards take it.
 const ENTRIES_MAX: u32 = 8_192;
+const _: () = assert!(handle::WAITING_MAX < COMMANDS_MAX);
 /// How often a drain looks whether everyone has left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Exit code after a shard's end that nobody asked for.
 const PANIC_EXIT_CODE: i32 = 70;
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-    use mio::{Poll, Token};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn so_many_entries_wait_for_a_shard_that_stands_still_and_no_more() {
-        let poll = Poll::new().unwrap();
-        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
-        let (commands, mut received) = mpsc::channel(COMMANDS_MAX);
-        let shards = Shards::of(vec![Handle { commands, waker, connections: Arc::default() }]);
-        let batch = |entries: u32| Batch { entries: (0..entries).map(|seq| Entry::Position(u64::from(seq))).collect() };
-        for _ in 0..2 {
-            shards.apply(batch(ENTRIES_MAX / 2)).await;
-        }
-        assert!(shards.apply(batch(1)).now_or_never().is_none(), "it waits");
-        received.try_recv().unwrap();
-        assert!(shards.apply(batch(1)).now_or_never().is_some());
-        // One that is larger than all of the room goes when there is nothing else.
-        assert!(shards.apply(batch(ENTRIES_MAX + 1)).now_or_never().is_none());
-        while received.try_recv().is_ok() {}
-        assert!(shards.apply(batch(ENTRIES_MAX + 1)).now_or_never().is_some());
-    }
-}
+mod tests;

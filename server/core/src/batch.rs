@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use tickwire_proto::v1;
+use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 
 /// Numeric name of an instrument on this node: dense from 1, in the order of first appearance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,35 @@ pub struct InstrumentId(pub u32);
 pub struct Batch {
     /// What happened.
     pub entries: Vec<Entry>,
+}
+
+impl Batch {
+    /// Whether all of it can wait, if changes of state can of the instruments that `lets_wait` names
+    /// ([`Engine::lets_wait`](crate::Engine::lets_wait)).
+    pub fn can_wait(&self, mut lets_wait: impl FnMut(InstrumentId) -> bool) -> bool {
+        self.entries.iter().all(|entry| match entry {
+            Entry::Position(_) => true,
+            Entry::Update(update) => is_mere_state(update) && lets_wait(InstrumentId(update.id)),
+            _ => false,
+        })
+    }
+}
+
+/// Whether this cannot be an event, whatever the book says. Single trades wait with the state in their lanes.
+fn is_mere_state(update: &v1::Update) -> bool {
+    if update.flags & (UpdateFlag::Event as u32 | UpdateFlag::Correction as u32) != 0 {
+        return false;
+    }
+    // What is cleared or left out of an image may be a result.
+    let only_sets = update.clear.is_empty() && update.flags & UpdateFlag::Image as u32 == 0;
+    match &update.body {
+        Some(Body::Quote(_)) => true,
+        Some(Body::Trade(trade)) => !trade.correction && !trade.bust,
+        Some(Body::Bar(bar)) => !bar.r#final,
+        Some(Body::Score(score)) => only_sets && score.r#final.is_none(),
+        Some(Body::Odds(odds)) => only_sets && odds.outcomes.iter().all(|outcome| outcome.result.is_none() && outcome.active.is_none()),
+        Some(Body::Status(_)) | None => false,
+    }
 }
 
 /// One thing that happened to the book.

@@ -45,6 +45,7 @@ mod subscribe;
 mod timers;
 mod token;
 mod untold;
+mod waits;
 mod watch;
 
 pub use config::{EngineConfig, EngineStats, FRAME_RECORDS_MAX, RATE_CLASSES_MS, RateRule};
@@ -275,6 +276,22 @@ impl Engine {
             (Some(lane), Some(timer)) => Some(lane.min(timer)),
             (lane, timer) => lane.or(timer),
         }
+    }
+
+    /// Whether changes of an instrument's state can wait for the next look at this engine, which [`Engine::deadline`] bounds: each of its
+    /// lanes has a time at which it tells the newest, or there is none. Otherwise they may have to leave at once.
+    ///
+    /// What it answers changes only by inputs and flushes.
+    pub fn lets_wait(&self, id: InstrumentId) -> bool {
+        self.lanes.waits.get(id)
+    }
+
+    /// Visits what [`Engine::lets_wait`] answers otherwise than at the last call: 64 instruments at a time, the `n`th word beginning with
+    /// instrument 64 `n`.
+    ///
+    /// Costs one visit per word that has changed, and one per 4,096 instruments.
+    pub fn take_waits(&mut self, visit: &mut dyn FnMut(usize, u64)) {
+        self.lanes.waits.take_changes(visit);
     }
 
     /// What was counted.

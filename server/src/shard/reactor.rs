@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::connection::Phase;
 use super::hub::Hub;
 use super::link::{Bell, Carrier, Sent};
+use super::rest::Rest;
 use super::{BookImages, InstrumentPage, Newcomer, ShardCommand, TransportKind};
 use crate::websocket::{Incoming, Violation};
 
@@ -24,6 +25,7 @@ pub(super) struct Reactor {
     poll: Poll,
     waker: Arc<Waker>,
     bell: Arc<Bell>,
+    rest: Arc<Rest>,
     commands: mpsc::Receiver<ShardCommand>,
     engine: Engine,
     hub: Hub,
@@ -52,12 +54,14 @@ impl Reactor {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let bell = Arc::new(Bell::new(waker.clone()));
         let hub = Hub::new(poll.registry().try_clone()?, bell.clone(), connections);
+        let rest = Arc::new(Rest::new());
         let (buffer, unread, origin) = (vec![0; READ_BYTES], Vec::new(), Instant::now());
         let (now, told_time_at, has_more_commands, stopping) = (Moment::ZERO, None, false, false);
         Ok(Self {
             poll,
             waker,
             bell,
+            rest,
             commands,
             engine,
             hub,
@@ -77,15 +81,22 @@ impl Reactor {
         self.waker.clone()
     }
 
+    /// Says when it sleeps.
+    pub(super) fn rest(&self) -> Arc<Rest> {
+        self.rest.clone()
+    }
+
     /// Runs until a `Stop` command.
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         self.tell_time();
         while !self.stopping {
-            match self.poll.poll(&mut events, Some(self.patience())) {
+            let patience = self.lie_down();
+            match self.poll.poll(&mut events, Some(patience)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
+            self.rest.get_up();
             self.tell_time();
             for key in std::mem::take(&mut self.unread) {
                 self.read(key);
@@ -107,7 +118,17 @@ impl Reactor {
         Ok(())
     }
 
-    /// How long to wait for something to happen.
+    /// How long to wait for something to happen. What is queued from now on wakes it, or can wait as long.
+    fn lie_down(&mut self) -> Duration {
+        let patience = self.patience();
+        if patience.is_zero() {
+            return patience;
+        }
+        self.engine.take_waits(&mut |word, bits| self.rest.note_waits(word, bits));
+        if self.rest.lie_down(|| self.commands.is_empty()) { patience } else { Duration::ZERO }
+    }
+
+    /// How long nothing happens by itself.
     fn patience(&self) -> Duration {
         if self.has_more_commands || !self.unread.is_empty() {
             return Duration::ZERO;

@@ -12,6 +12,7 @@ use super::events::Event;
 use super::pending::Pending;
 use super::rate::{RateClass, RateClasses};
 use super::untold::Untold;
+use super::waits::Waits;
 use crate::batch::InstrumentId;
 
 /// All lanes of a shard, and when they speak.
@@ -25,6 +26,8 @@ pub(super) struct Lanes {
     due: Vec<u32>,
     /// Since which position they have news.
     untold: Untold,
+    /// Instruments all of whose lanes have a time in `timers`, set by those who schedule all of them.
+    pub(super) waits: Waits,
     /// Lanes with subscribers.
     pub(super) live: u64,
     /// Times that a lane was looked at.
@@ -79,6 +82,7 @@ impl Lanes {
     /// Opens a lane without subscribers.
     pub(super) fn open(&mut self, instrument: InstrumentId, class: RateClass) -> u32 {
         self.live += 1;
+        self.waits.set(instrument, false);
         let lane = Lane {
             instrument,
             class,
@@ -151,14 +155,15 @@ impl Lanes {
         &mut self.slab[index as usize]
     }
 
-    /// Makes sure that a lane with something to tell, `seq` at last, has a time and is listed.
-    pub(super) fn schedule(&mut self, now: Moment, index: u32, seq: u64) {
+    /// Makes sure that a lane with something to tell, `seq` at last, has a time and is listed. Returns whether that is still to come.
+    pub(super) fn schedule(&mut self, now: Moment, index: u32, seq: u64) -> bool {
         if self.slab[index as usize].ticket.is_none() {
             let Self { slab, untold, live, visits, .. } = self;
             let ticket = untold.push(slab[index as usize].class, index, seq, *live, holds(slab, visits));
             slab[index as usize].ticket = Some(ticket);
         }
         self.time(now, index);
+        self.slab[index as usize].scheduled.is_some_and(|due| due > now)
     }
 
     fn time(&mut self, now: Moment, index: u32) {
@@ -191,6 +196,7 @@ impl Lanes {
         for index in due.drain(..) {
             self.visits += 1;
             let lane = &mut self.slab[index as usize];
+            self.waits.set(lane.instrument, false);
             lane.summoned = lane.scheduled.take();
             if lane.subscribers.is_empty() {
                 self.free.push(index);

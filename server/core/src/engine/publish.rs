@@ -137,10 +137,12 @@ impl Engine {
                     Some(Body::Quote(quote)) => quote.last,
                     _ => None,
                 };
+                let mut waits = true;
                 for lane in instrument.lanes().into_iter().filter(|lane| *lane != NO_LANE) {
                     self.lanes.get_mut(lane).pending.add(kind, &changed, last, update.seq);
-                    self.lanes.schedule(now, lane, update.seq);
+                    waits &= self.lanes.schedule(now, lane, update.seq);
                 }
+                self.lanes.waits.set(id, waits);
             }
             Nature::Trade => {
                 instrument.take(update);

@@ -38,6 +38,7 @@ mod snapshots;
 mod sports;
 mod trades;
 mod transcript;
+mod waiting;
 mod world;
 
 use world::World;

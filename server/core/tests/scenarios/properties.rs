@@ -26,6 +26,28 @@ fn after_the_storm_every_client_knows_the_truth() {
     }
 }
 
+#[test]
+fn what_lies_until_the_engine_is_looked_at_changes_nothing() {
+    let mut lain = 0;
+    for seed in 1..=SEEDS / 2 {
+        let [at_once, later] = [false, true].map(|lets_lie| {
+            let mut storm = Storm::new(seed);
+            (storm.world.lets_lie, storm.world.clients.quiet) = (lets_lie, false);
+            (0..STEPS).for_each(|_| storm.step());
+            storm.calm_down();
+            lain += storm.world.lain;
+            storm.world.transcript()
+        });
+        assert!(at_once == later, "SEED={seed}: {}", first_difference(&at_once, &later));
+    }
+    assert!(lain > 300, "only {lain} batches could wait");
+}
+
+fn first_difference(left: &str, right: &str) -> String {
+    let differ = left.lines().zip(right.lines()).enumerate().find(|(_, (left, right))| left != right);
+    differ.map_or_else(|| "one is longer".into(), |(n, (left, right))| format!("line {n}\nat once: {left}\nlater:   {right}"))
+}
+
 proptest! {
     /// Whatever a client sends, the engine answers or ends the connection, and serves the others.
     #[test]

@@ -24,6 +24,13 @@ pub(crate) fn run(world: &mut World, script: &str) {
     }
 }
 
+/// Adds an entry to the batch without applying it.
+pub(crate) fn push(world: &mut World, command: &str) {
+    let words: Vec<_> = command.split_whitespace().collect();
+    let entry = entry(world, words[0], &words[1..]).unwrap_or_else(|| panic!("no entry: {command}"));
+    world.batch.entries.push(entry);
+}
+
 fn command(world: &mut World, words: &[&str]) {
     let [verb, rest @ ..] = words else { panic!("empty command") };
     if let Some(entry) = entry(world, verb, rest) {

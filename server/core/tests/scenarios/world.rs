@@ -23,6 +23,11 @@ pub(crate) struct World {
     pub(crate) instruments: Vec<v1::InstrumentInfo>,
     pub(crate) batch: Batch,
     pub(crate) clients: Clients,
+    /// Whether batches lie until something else happens, where the engine lets them wait.
+    pub(crate) lets_lie: bool,
+    lying: Vec<Batch>,
+    /// How many have lain.
+    pub(crate) lain: u32,
 }
 
 /// What the engine's sink is.
@@ -98,7 +103,16 @@ impl World {
         tickwire_proto::planted::plant(&std::env::var("PLANTED").unwrap_or_default());
         let mut engine = Engine::new(config, Box::new(Tokens));
         engine.set_wall_clock(Moment::ZERO, 1_000_000_000);
-        Self { engine, now: Moment::ZERO, instruments: Vec::new(), batch: Batch::default(), clients: Clients::default() }
+        Self {
+            engine,
+            now: Moment::ZERO,
+            instruments: Vec::new(),
+            batch: Batch::default(),
+            clients: Clients::default(),
+            lets_lie: false,
+            lying: Vec::new(),
+            lain: 0,
+        }
     }
 
     pub(crate) fn transcript(&self) -> String {
@@ -107,6 +121,11 @@ impl World {
 
     /// Applies what was collected, and flushes.
     pub(crate) fn flush(&mut self) {
+        if self.can_lie() {
+            self.lying.push(std::mem::take(&mut self.batch));
+            self.lain += 1;
+            return;
+        }
         self.apply();
         self.clients.now = self.now;
         self.engine.flush(self.now, &mut self.clients);
@@ -120,7 +139,16 @@ impl World {
         panic!("the engine asks to be flushed for ever at {:?}", self.now);
     }
 
+    /// As a shard that sleeps is left alone.
+    fn can_lie(&self) -> bool {
+        let sleeps = self.engine.deadline().is_none_or(|deadline| deadline > self.now);
+        self.lets_lie && sleeps && !self.batch.entries.is_empty() && self.batch.can_wait(|id| self.engine.lets_wait(id))
+    }
+
     pub(crate) fn apply(&mut self) {
+        for batch in std::mem::take(&mut self.lying) {
+            self.engine.apply(self.now, &batch);
+        }
         let batch = std::mem::take(&mut self.batch);
         self.engine.apply(self.now, &batch);
     }
@@ -136,6 +164,7 @@ impl World {
     }
 
     pub(crate) fn attach(&mut self, name: &str, encoding: Encoding, grant: Option<Grant>, request: Option<(v1::Hello, v1::Subscribe)>) {
+        self.apply();
         self.clients.keys_used += 1;
         let key = ConnectionKey(self.clients.keys_used);
         self.clients.by_name.insert(name.into(), key);
@@ -145,6 +174,7 @@ impl World {
 
     /// A client loses its connection, and all that came after its newest token; it comes back with what it has saved. Returns its token.
     pub(crate) fn reconnect(&mut self, name: &str) -> Option<String> {
+        self.apply();
         let old = self.key(name);
         self.engine.detach(old);
         let gone = self.clients.by_key.remove(&old).expect("the key is known");
@@ -180,6 +210,7 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, name: &str, frame: &v1::ClientFrame) {
+        self.apply();
         let mut bytes = Vec::new();
         encode_client(self.client(name).encoding, frame, &mut bytes);
         self.engine.receive(self.now, self.key(name), &bytes);
@@ -191,6 +222,7 @@ impl World {
 
     /// The socket takes everything, and goes on doing so.
     pub(crate) fn unblock(&mut self, name: &str) {
+        self.apply();
         let client = self.client_mut(name);
         client.jammed = false;
         if std::mem::take(&mut client.blocked) {
