@@ -131,6 +131,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         conflate_ms_default: config.conflate_ms_default,
         conflate_ms_min: config.conflate_ms_min,
         rate_rules: config.feed.rates.clone(),
+        paced: config.paced,
         heartbeat: config.heartbeat,
         stalled_max: limits.stalled_max,
         events_kept: limits.events_kept,

@@ -33,6 +33,7 @@ mod flush;
 mod footprint;
 mod lane;
 mod outbox;
+mod pace;
 mod patterns;
 mod pending;
 mod publish;
@@ -116,13 +117,13 @@ impl Engine {
         Self {
             ring: EventRing::new(config.events_kept),
             book: Book::new(config.conflate_ms_min, config.rate_rules.clone()),
+            lanes: Lanes::new(config.paced),
+            dispatch: Dispatch::new(config.paced),
             config,
             authority,
             grant: None,
-            lanes: Lanes::default(),
             roster: Roster::default(),
             patterns: Patterns::default(),
-            dispatch: Dispatch::default(),
             timers: Timers::default(),
             feeds: Vec::new(),
             epoch: String::new(),
@@ -255,6 +256,7 @@ impl Engine {
             self.speak(now, lane, FRAME_RECORDS_MAX);
         }
         self.scratch.lanes = lanes;
+        self.dispatch.release_held(now);
         let mut slots = core::mem::take(&mut self.scratch.slots);
         self.dispatch.take_touched(&mut slots);
         for slot in slots.drain(..) {
@@ -272,10 +274,7 @@ impl Engine {
         if self.dispatch.has_touched() || self.lanes.is_due() {
             return Some(self.now);
         }
-        match (self.lanes.deadline(), self.timers.deadline()) {
-            (Some(lane), Some(timer)) => Some(lane.min(timer)),
-            (lane, timer) => lane.or(timer),
-        }
+        [self.lanes.deadline(), self.timers.deadline(), self.dispatch.held_until()].into_iter().flatten().min()
     }
 
     /// Whether changes of an instrument's state can wait for the next look at this engine, which [`Engine::deadline`] bounds: each of its

@@ -12,7 +12,7 @@ use tickwire_core::{Batch, Entry};
 use tickwire_proto::v1::{self, update::Body};
 use tickwire_proto::wire::Encoding;
 
-use crowd::{World, quote};
+use crowd::{World, config, quote};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -23,10 +23,14 @@ static TURN: Mutex<()> = Mutex::new(());
 #[test]
 fn a_subscriber_with_20_subscriptions_takes_at_most_700_bytes() {
     let _turn = turn();
-    for (encoding, credit, bytes_max) in
-        [(Encoding::Protobuf, false, 700), (Encoding::Json, false, 700), (Encoding::Protobuf, true, 850), (Encoding::Json, true, 850)]
-    {
-        let mut world = World::new(INSTRUMENTS);
+    for (encoding, credit, paced, bytes_max) in [
+        (Encoding::Protobuf, false, false, 700),
+        (Encoding::Json, false, false, 700),
+        (Encoding::Protobuf, true, false, 850),
+        (Encoding::Json, true, false, 850),
+        (Encoding::Protobuf, false, true, 700),
+    ] {
+        let mut world = World::with(EngineConfig { paced, ..config() }, INSTRUMENTS);
         world.credit = credit;
         // The first ones pay for what all share: lanes, scratch buffers.
         (0..INSTRUMENTS / 20).for_each(|n| world.subscribe(n, encoding, 100, 20));
@@ -39,7 +43,7 @@ fn a_subscriber_with_20_subscriptions_takes_at_most_700_bytes() {
             world.settle();
         }
         let each = (held() - before) / i64::from(count);
-        assert!(each <= bytes_max, "{encoding:?}: {each} bytes per subscriber with 20 subscriptions, credit {credit}");
+        assert!(each <= bytes_max, "{encoding:?}: {each} bytes per subscriber with 20 subscriptions, credit {credit}, paced {paced}");
     }
 }
 
@@ -90,31 +94,33 @@ fn a_client_that_takes_nothing_costs_no_more_than_the_formula() {
 #[test]
 fn a_delivered_record_allocates_nothing() {
     let _turn = turn();
-    for (encoding, conflate_ms) in [Encoding::Protobuf, Encoding::Json].into_iter().flat_map(|encoding| [(encoding, 0), (encoding, 100)]) {
-        let mut world = World::new(20);
+    let ways = [(0, false), (100, false), (100, true)];
+    for (encoding, (conflate_ms, paced)) in
+        [Encoding::Protobuf, Encoding::Json].into_iter().flat_map(|encoding| ways.map(|way| (encoding, way)))
+    {
+        let mut world = World::with(EngineConfig { paced, ..config() }, 20);
         (0..1_000).for_each(|n| world.subscribe(n, encoding, conflate_ms, 20));
         world.settle();
-        let mut batch = Batch { entries: (1..=20).map(|id| Entry::Update(quote(id, 0))).collect() };
-        let (mut seq, mut sent, mut allocated) = (100, 0, 0);
+        let (mut seq, mut said, mut allocated) = (100, 0, 0);
+        // An instrument changes every 120 ms then: a first change each time, which finds its connections busy.
+        let (step_ms, turns) = if paced { (20, 6) } else { (100, 1) };
         for round in 0..60 {
-            for entry in &mut batch.entries {
-                if let Entry::Update(update) = entry {
-                    seq += 1;
-                    *update = quote(update.id, seq);
-                }
-            }
+            let changed = (1..=20).filter(|id| id % turns == round % turns);
+            let entries = changed.map(|id| Entry::Update(quote(id, seq + u64::from(id)))).collect();
+            let batch = Batch { entries };
+            (seq, said) = (seq + 20, said + batch.entries.len() as u64);
             let region = Region::new(ALLOCATOR);
             world.engine.apply(world.now, &batch);
-            world.pass(Duration::from_millis(100));
+            world.pass(Duration::from_millis(step_ms));
             let change = region.change();
             // The first rounds find how large the buffers have to be.
             if round >= 20 {
                 allocated += change.allocations + change.reallocations;
             }
-            sent = world.engine.stats().records_sent;
         }
-        assert!(sent >= 60 * 20 * 1_000, "{encoding:?} at {conflate_ms} ms: only {sent} records");
-        assert_eq!(allocated, 0, "{encoding:?} at {conflate_ms} ms: allocations in 40 rounds of 20,000 records");
+        let sent = world.engine.stats().records_sent;
+        assert!(sent >= said * 1_000, "{encoding:?} at {conflate_ms} ms: only {sent} records of {said} changes");
+        assert_eq!(allocated, 0, "{encoding:?} at {conflate_ms} ms, paced {paced}: allocations in 40 rounds");
     }
 }
 

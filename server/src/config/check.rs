@@ -37,6 +37,7 @@ pub(super) fn check(raw: &RawConfig, environment: &[(String, String)], problems:
         limits: checker.limits(),
         conflate_ms_default: checker.number("conflate.default_ms") as u32,
         conflate_ms_min: checker.number("conflate.min_ms") as u32,
+        paced: checker.flag("conflate.paced"),
         heartbeat: checker.millis("heartbeat_ms"),
         drain: DrainConfig {
             within: checker.millis("drain.within_ms"),

@@ -196,6 +196,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("conflate.default_ms", Kind::Number(0, 5_000), "250", "Rate of clients that ask for none, milliseconds."),
     key("conflate.min_ms", Kind::Number(0, 5_000), "0", "Fastest rate that is granted, milliseconds. 0: every change."),
+    key(
+        "conflate.paced",
+        Kind::Flag,
+        "false",
+        "Whether a first change waits for the next beat of its rate where its connection was told prices less than an interval ago. `false`: it leaves at once.",
+    ),
     key("heartbeat_ms", Kind::Number(500, 30_000), "5000", "Longest silence of a connection whose client asks for none, milliseconds."),
     key("drain.within_ms", Kind::Number(0, 600_000), "10000", "Time to leave politely after SIGTERM, milliseconds."),
     key("drain.retry_after_ms", Kind::Number(0, 600_000), "500", "When clients are told to come back, milliseconds after Goodbye."),

@@ -68,6 +68,8 @@ struct Subject {
 
 enum Kind {
     Tickwire,
+    /// Tickwire with `conflate.paced`.
+    Paced,
     /// With so many threads, as Tickwire has shards.
     Floor,
     Peer(Box<dyn Peer>),
@@ -132,6 +134,7 @@ impl Peers {
                 subjects.push(Subject { name: format!("{name}, {conflate_ms} ms"), conflate_ms, kind });
             }
         }
+        subjects.push(Subject { name: "Tickwire, 100 ms, paced".to_owned(), conflate_ms: 100, kind: Kind::Paced });
         let peers: [Box<dyn Peer>; 6] = [
             Box::new(nats::Nats),
             Box::new(node::Node::WS),
@@ -152,7 +155,8 @@ impl Peers {
 
     fn measure(&self, workload: &Workload, subject: &Subject, folder: &Path) -> Result<Figures> {
         let (program, args) = match &subject.kind {
-            Kind::Tickwire => (self.server.clone(), Server::demo(workload.market, workload.rate, workload.connections, &[])),
+            Kind::Tickwire => (self.server.clone(), workload.demo(&[])),
+            Kind::Paced => (self.server.clone(), workload.demo(&["conflate.paced=true".to_owned()])),
             Kind::Floor => (std::env::current_exe().context("this program has no path")?, workload.floor(subject.conflate_ms)),
             Kind::Peer(peer) => return self.measure_peer(workload, peer.as_ref(), folder),
         };
@@ -215,6 +219,10 @@ impl Peers {
 }
 
 impl Workload {
+    fn demo(&self, set: &[String]) -> Vec<String> {
+        Server::demo(self.market, self.rate, self.connections, set)
+    }
+
     fn floor(&self, tick: u32) -> Vec<String> {
         let flags = [("--market", self.market), ("--rate", self.rate), ("--tick", tick)];
         let words = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]);

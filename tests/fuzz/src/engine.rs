@@ -330,6 +330,7 @@ fn config(tape: &mut Tape<'_>) -> EngineConfig {
         events_kept: tape.pick(&[0, 3, 1_000]),
         events_waiting_max: tape.pick(&[1, 4, 256]),
         credit_bytes_max: tape.pick(&[0, 4_096, 4 << 20]),
+        paced: tape.pick(&[false, true]),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub conflate_ms_min: u32,
     /// Fastest rates of some instruments; the first rule that matches a symbol counts. Each is tried once, when an instrument appears.
     pub rate_rules: Vec<RateRule>,
+    /// Whether a first change waits for the next beat where its connection was told prices less than an interval ago (no).
+    pub paced: bool,
     /// Default heartbeat (5 s), and what may be asked for (500 ms to 30 s).
     pub heartbeat: Duration,
     /// Without progress for this long (30 s): SLOW_CONSUMER.
@@ -57,6 +59,7 @@ impl Default for EngineConfig {
             conflate_ms_default: 250,
             conflate_ms_min: 0,
             rate_rules: Vec::new(),
+            paced: false,
             heartbeat: Duration::from_secs(5),
             stalled_max: Duration::from_secs(30),
             events_kept: 10_000,

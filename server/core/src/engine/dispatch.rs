@@ -1,7 +1,7 @@
 //! What leaves with the next flush: encoded records, shared by all who get them, and per connection the list of what to splice.
 //!
-//! Everything here lives from one flush to the next in buffers that are used again, so that a delivered record costs one list entry and
-//! one copy of its bytes.
+//! Everything here lives in buffers that are used again, from one flush to the next and, where connections are held until a beat, until
+//! nobody is held any more; so a delivered record costs one list entry and one copy of its bytes.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -11,6 +11,8 @@ use tickwire_proto::v1::{self, server_frame::Control};
 use tickwire_proto::wire::{Encoding, FrameWriter};
 
 use super::credit::Credit;
+use super::pace::Pace;
+use super::rate::RateClass;
 use super::{ConnectionKey, FRAME_RECORDS_MAX, FrameKind, FrameRef, Sink};
 
 /// The lists of all connections, by slot.
@@ -23,6 +25,10 @@ pub(super) struct Dispatch {
     lists: Vec<List>,
     /// Slots that the next flush has to look at, each once.
     touched: Vec<u32>,
+    /// Lists that have something.
+    listed: usize,
+    /// Only if connections are paced.
+    pace: Option<Pace>,
     /// One frame at a time.
     frame: Vec<u8>,
 }
@@ -55,9 +61,10 @@ struct List {
     room: u32,
     /// Records in the list; many more than are allowed count as [`u16::MAX`].
     records: u16,
-    /// [`OPEN`] and [`TOUCHED`].
+    /// [`OPEN`], [`TOUCHED`] and [`JSON`].
     marks: u8,
-    encoding: Encoding,
+    /// Rates at whose next beat it is released, a bit each.
+    held: u8,
 }
 
 impl List {
@@ -73,6 +80,13 @@ impl List {
 /// Bytes of one encoded record.
 pub(super) type Record = Range<u32>;
 
+/// When something is written, for deadlines and for people.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    pub(super) moment: Moment,
+    pub(super) unix_us: u64,
+}
+
 /// What writing a connection's frames came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Written {
@@ -82,19 +96,29 @@ pub(super) struct Written {
 }
 
 impl Dispatch {
+    /// Nobody is there yet.
+    pub(super) fn new(paced: bool) -> Self {
+        Self { pace: paced.then(Pace::default), ..Self::default() }
+    }
+
     /// Prepares `slot` for a new connection.
     pub(super) fn admit(&mut self, slot: u32, encoding: Encoding) {
-        let list = List { head: NONE, tail: NONE, room: u32::MAX, records: 0, marks: 0, encoding };
+        let marks = if encoding == Encoding::Json { JSON } else { 0 };
+        let list = List { head: NONE, tail: NONE, room: u32::MAX, records: 0, marks, held: 0 };
         match self.lists.get_mut(slot as usize) {
-            // It may still be in `touched`, from its last connection.
-            Some(old) => *old = List { marks: old.marks & TOUCHED, ..list },
+            // It may still be in `touched` or held, from its last connection.
+            Some(old) => *old = List { marks: old.marks & TOUCHED | marks, held: old.held, ..list },
             None => self.lists.push(list),
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.admit(slot);
         }
     }
 
     /// Forgets what `slot` would have got.
     pub(super) fn dismiss(&mut self, slot: u32) {
         let list = &mut self.lists[slot as usize];
+        self.listed -= usize::from(list.head != NONE);
         (list.head, list.tail, list.records, list.room) = (NONE, NONE, 0, u32::MAX);
         list.mark(OPEN, false);
     }
@@ -106,23 +130,26 @@ impl Dispatch {
         start..self.bytes.len() as u32
     }
 
-    /// Appends a piece to the list of `slot`.
+    /// Appends a piece to the list of `slot`, which leaves with the next flush.
     pub(super) fn push(&mut self, slot: u32, part: Part, record: Record) {
+        self.append(slot, part, record);
+        self.touch(slot);
+    }
+
+    /// Appends a piece to the list of `slot`, which leaves when it is touched.
+    pub(super) fn append(&mut self, slot: u32, part: Part, record: Record) {
         let index = self.items.len() as u32;
         self.items.push(Item { next: NONE, start: record.start, end: record.end, part });
         let list = &mut self.lists[slot as usize];
         if list.tail == NONE {
             list.head = index;
+            self.listed += 1;
         } else {
             self.items[list.tail as usize].next = index;
         }
         list.tail = index;
         list.records = list.records.saturating_add(u16::from(part == Part::Update));
         list.room = list.room.saturating_sub(record.end - record.start);
-        if !list.is(TOUCHED) {
-            list.mark(TOUCHED, true);
-            self.touched.push(slot);
-        }
     }
 
     /// Appends a control to the list of `slot`.
@@ -140,6 +167,37 @@ impl Dispatch {
             list.mark(TOUCHED, true);
             self.touched.push(slot);
         }
+    }
+
+    /// Whether `slot` was told prices less than an interval ago, and so is held until the next beat of this rate, unless something else
+    /// takes along what is listed.
+    pub(super) fn hold(&mut self, now: Moment, slot: u32, class: RateClass) -> bool {
+        let list = &mut self.lists[slot as usize];
+        let Some(pace) = self.pace.as_mut().filter(|pace| !list.is(TOUCHED) && pace.is_busy(now, slot, class)) else { return false };
+        if list.held >> class.index() & 1 == 0 {
+            list.held |= 1 << class.index();
+            pace.hold(now, slot, class);
+        }
+        true
+    }
+
+    /// Makes the next flush look at those whose beat has come; at all that are held, if they hold too much.
+    pub(super) fn release_held(&mut self, now: Moment) {
+        let Some(mut pace) = self.pace.take() else { return };
+        let all = self.items.len() > ITEMS_KEPT || self.bytes.len() > BYTES_KEPT || self.controls.len() > CONTROLS_KEPT;
+        pace.release(now, all, |slot, class| {
+            let list = &mut self.lists[slot as usize];
+            list.held &= !(1 << class);
+            if list.head != NONE {
+                self.touch(slot);
+            }
+        });
+        self.pace = Some(pace);
+    }
+
+    /// When somebody that is held is released.
+    pub(super) fn held_until(&self) -> Option<Moment> {
+        self.pace.as_ref().and_then(Pace::deadline)
     }
 
     pub(super) fn set_open(&mut self, slot: u32, open: bool) {
@@ -173,7 +231,7 @@ impl Dispatch {
     }
 
     pub(super) fn encoding(&self, slot: u32) -> Encoding {
-        self.lists[slot as usize].encoding
+        if self.lists[slot as usize].is(JSON) { Encoding::Json } else { Encoding::Protobuf }
     }
 
     pub(super) fn is_listed(&self, slot: u32) -> bool {
@@ -194,25 +252,30 @@ impl Dispatch {
         self.lists[slot as usize].mark(TOUCHED, false);
     }
 
-    /// Cuts the list of `slot` into frames and gives them to `sink`. `credit` with the time: where the frames are accounted for.
+    /// Cuts the list of `slot`, which is not empty, into frames and gives them to `sink`. They are accounted for in `credit`.
     pub(super) fn write(
         &mut self,
+        now: Stamp,
         slot: u32,
         key: ConnectionKey,
         cseq: &mut u64,
-        now_us: u64,
-        mut credit: Option<(&mut Credit, Moment)>,
+        mut credit: Option<&mut Credit>,
         sink: &mut dyn Sink,
     ) -> Written {
-        let bytes_max = credit.as_ref().map_or(FRAME_BYTES_MAX, |(credit, _)| credit.frame_bytes_max().min(FRAME_BYTES_MAX));
+        let bytes_max = credit.as_ref().map_or(FRAME_BYTES_MAX, |credit| credit.frame_bytes_max().min(FRAME_BYTES_MAX));
+        let encoding = self.encoding(slot);
         let list = &mut self.lists[slot as usize];
-        let (mut next, encoding) = (list.head, list.encoding);
+        let mut next = list.head;
+        self.listed -= 1;
+        if let Some(pace) = self.pace.as_mut().filter(|_| list.records > 0) {
+            pace.note(now.moment, slot);
+        }
         (list.head, list.tail, list.records) = (NONE, NONE, 0);
         let mut written = Written::default();
         while next != NONE {
             self.frame.clear();
             *cseq += 1;
-            let mut writer = FrameWriter::begin(&mut self.frame, encoding, *cseq, now_us);
+            let mut writer = FrameWriter::begin(&mut self.frame, encoding, *cseq, now.unix_us);
             let (mut last, mut records, mut bytes) = (Part::Info, 0, 0);
             let mut control = None;
             while let Some(item) = self.items.get(next as usize) {
@@ -247,8 +310,8 @@ impl Dispatch {
             };
             let kind = control.map_or(FrameKind::Data, |(_, kind)| *kind);
             sink.frame(key, FrameRef { payload: &self.frame, kind, token });
-            if let Some((credit, now)) = &mut credit {
-                credit.sent(*now, *cseq, self.frame.len());
+            if let Some(credit) = &mut credit {
+                credit.sent(now.moment, *cseq, self.frame.len());
             }
             written.frames += 1;
             written.bytes += self.frame.len() as u64;
@@ -257,8 +320,11 @@ impl Dispatch {
         written
     }
 
-    /// Empties the buffers after a flush. An outlier does not keep its memory.
+    /// Empties the buffers after a flush, unless somebody is held. An outlier does not keep its memory.
     pub(super) fn clear(&mut self) {
+        if self.listed > 0 {
+            return;
+        }
         self.items.clear();
         self.controls.clear();
         self.bytes.clear();
@@ -296,13 +362,15 @@ const NONE: u32 = u32::MAX;
 const OPEN: u8 = 1;
 /// Mark of a list: the next flush looks at it.
 const TOUCHED: u8 = 2;
+/// Mark of a list: it is written as JSON.
+const JSON: u8 = 4;
 /// Bytes of records after which a frame ends. What comes next begins another one.
 const FRAME_BYTES_MAX: usize = 64 << 10;
 /// Encoded records between two flushes. What would come beyond waits in the outboxes.
 const BYTES_MAX: usize = 64 << 20;
-/// Memory for encoded records that is kept from one flush to the next.
+/// Memory for encoded records that is kept from one flush to the next. With more, nobody is held.
 const BYTES_KEPT: usize = 4 << 20;
-/// Controls that are kept from one flush to the next.
+/// Controls that are kept from one flush to the next. With more, nobody is held.
 const CONTROLS_KEPT: usize = 1 << 10;
-/// List entries that are kept from one flush to the next.
+/// List entries that are kept from one flush to the next. With more, nobody is held.
 const ITEMS_KEPT: usize = 1 << 18;

@@ -11,7 +11,7 @@ use tickwire_proto::wire::{encode_feed, encode_info};
 use super::book::Book;
 use super::connection::{Connection, Phase, SLOW_AFTER, SLOW_CLEARED_AFTER};
 use super::credit::{Credit, Report};
-use super::dispatch::{Dispatch, Part, Record, error};
+use super::dispatch::{Dispatch, Part, Record, Stamp, error};
 use super::outbox::{Outbox, Turn, Waiting};
 use super::rate::HEARTBEAT_WITHIN;
 use super::recipient::{EVENT_RECORDS_MAX, gap, introduce};
@@ -294,12 +294,11 @@ impl Engine {
     /// Writes the list of a connection and settles how it stands.
     pub(super) fn write(&mut self, now: Moment, slot: u32, sink: &mut dyn Sink) {
         self.dispatch.release(slot);
-        let now_us = self.unix_us(now);
+        let stamp = Stamp { moment: now, unix_us: self.unix_us(now) };
         let Some(connection) = self.roster.get_mut(slot) else { return };
         let key = connection.key;
         if self.dispatch.is_listed(slot) {
-            let credit = connection.credit.as_deref_mut().map(|credit| (credit, now));
-            let written = self.dispatch.write(slot, key, &mut connection.cseq, now_us, credit, sink);
+            let written = self.dispatch.write(stamp, slot, key, &mut connection.cseq, connection.credit.as_deref_mut(), sink);
             self.stats.frames_sent += written.frames;
             self.stats.frame_bytes += written.bytes;
             self.stats.records_sent += written.records;

@@ -28,6 +28,8 @@ pub(super) struct Lanes {
     untold: Untold,
     /// Instruments all of whose lanes have a time in `timers`, set by those who schedule all of them.
     pub(super) waits: Waits,
+    /// Busy lanes speak on the beat.
+    paced: bool,
     /// Lanes with subscribers.
     pub(super) live: u64,
     /// Times that a lane was looked at.
@@ -56,6 +58,8 @@ pub(super) struct Lane {
     scheduled: Option<Moment>,
     /// The time that it was taken out for, until it speaks.
     summoned: Option<Moment>,
+    /// What it says next is a first change after silence, for which paced connections may be held.
+    leads: bool,
     /// Its place in the list of lanes with news, while it has some.
     ticket: Option<u32>,
 }
@@ -79,6 +83,11 @@ impl Subscriber {
 }
 
 impl Lanes {
+    /// No lanes, on which busy ones speak on the beat if they are `paced`.
+    pub(super) fn new(paced: bool) -> Self {
+        Self { paced, ..Self::default() }
+    }
+
     /// Opens a lane without subscribers.
     pub(super) fn open(&mut self, instrument: InstrumentId, class: RateClass) -> u32 {
         self.live += 1;
@@ -95,6 +104,7 @@ impl Lanes {
             left: None,
             scheduled: None,
             summoned: None,
+            leads: false,
             ticket: None,
         };
         if let Some(index) = self.free.pop() {
@@ -171,7 +181,8 @@ impl Lanes {
         if lane.scheduled.is_some() {
             return;
         }
-        let due = lane.class.due(now, lane.left);
+        let due = if self.paced { lane.class.due_paced(now, lane.left) } else { lane.class.due(now, lane.left) };
+        lane.leads = self.paced && due <= now && lane.class.millis() > 0;
         if due > now && planted(Fault::DropTrailingEdge) {
             return lane.forget();
         }
@@ -201,8 +212,8 @@ impl Lanes {
             if lane.subscribers.is_empty() {
                 self.free.push(index);
             } else if lane.has_news() {
-                // An event may have made it speak in the meantime: its interval began anew.
-                if lane.class.due(now, lane.left) <= now { out.push(index) } else { self.time(now, index) }
+                // An event may have made it speak in the meantime: its interval began anew. Beats go on all the same.
+                if self.paced || lane.class.due(now, lane.left) <= now { out.push(index) } else { self.time(now, index) }
             }
         }
         // `time` pushes into `timers` only here; the buffer goes back.
@@ -236,6 +247,11 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Its rate, if connections may be held for what it says next.
+    pub(super) fn leads(&self) -> Option<RateClass> {
+        Some(self.class).filter(|_| self.leads)
+    }
+
     pub(super) const fn wants_trades(&self) -> bool {
         self.trades_wanted > 0
     }

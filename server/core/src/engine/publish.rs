@@ -222,6 +222,7 @@ impl Engine {
         let Self { book, lanes, dispatch, roster, config, stats, scratch, .. } = self;
         let lane = lanes.get_mut(lane);
         let Some(instrument) = book.get(lane.instrument).filter(|_| lane.has_news()) else { return };
+        let leads = lane.leads();
         let pending = lane.speak(now);
         let mut merged = 0;
         let mut encoded = [false; 2];
@@ -250,18 +251,23 @@ impl Engine {
                     scratch.trades[index].push(record);
                 }
             }
-            if subscriber.trades() {
+            let start = if subscriber.trades() {
                 let (lost, start) = lane.trades_of(slot);
                 if let Some((first, last)) = lost {
                     stats.gaps += 1;
                     dispatch.push_control(slot, gap(lane.instrument, first, last));
                 }
-                for record in &scratch.trades[index][start..] {
-                    dispatch.push(slot, Part::Update, record.clone());
-                }
+                start
+            } else {
+                scratch.trades[index].len()
+            };
+            let trades = &scratch.trades[index][start..];
+            for record in trades.iter().chain(&scratch.encoded[index]) {
+                dispatch.append(slot, Part::Update, record.clone());
             }
-            for record in &scratch.encoded[index] {
-                dispatch.push(slot, Part::Update, record.clone());
+            let is_given = !trades.is_empty() || !scratch.encoded[index].is_empty();
+            if is_given && !leads.is_some_and(|class| dispatch.hold(now, slot, class)) {
+                dispatch.touch(slot);
             }
             stats.updates_conflated += merged;
         }

@@ -45,6 +45,17 @@ impl RateClass {
         Moment::from_micros(beat.min(end.saturating_add(interval / BEAT_DRIFT)))
     }
 
+    /// The same for paced connections: after a first change at once, busy lanes speak on the beat, so that all of a connection come together.
+    pub(super) fn due_paced(self, now: Moment, left: Option<Moment>) -> Moment {
+        if self.due(now, left) <= now { now } else { self.next_beat(now) }
+    }
+
+    /// The next multiple of the interval. Now, if there is no interval.
+    pub(super) fn next_beat(self, now: Moment) -> Moment {
+        let interval = u64::from(self.millis()) * 1_000;
+        now.as_micros().checked_div(interval).map_or(now, |beats| Moment::from_micros((beats + 1).saturating_mul(interval)))
+    }
+
     /// Whether a record that left this late still counts as having left in time.
     pub(super) fn forgives(self, late: Duration) -> bool {
         late <= Duration::from_millis(u64::from(self.millis())) / BEAT_DRIFT as u32

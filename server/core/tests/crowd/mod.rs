@@ -21,7 +21,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(instruments: u32) -> Self {
-        let mut engine = Engine::new(config(), Box::new(Anyone));
+        Self::with(config(), instruments)
+    }
+
+    pub(crate) fn with(config: EngineConfig, instruments: u32) -> Self {
+        let mut engine = Engine::new(config, Box::new(Anyone));
         let mut entries = vec![Entry::Reset { epoch: "log".into() }];
         for id in 1..=instruments {
             let info = v1::InstrumentInfo { symbol: format!("s.{id}"), id, feed: "f".into(), price_scale: 2, ..Default::default() };
@@ -130,6 +134,6 @@ pub(crate) fn quote(id: u32, seq: u64) -> v1::Update {
     v1::Update { id, seq, ts_event_us: seq, body: Some(Body::Quote(quote)), ..Default::default() }
 }
 
-fn config() -> EngineConfig {
+pub(crate) fn config() -> EngineConfig {
     EngineConfig { node: "n1".into(), ..EngineConfig::default() }
 }

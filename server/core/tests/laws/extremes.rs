@@ -115,8 +115,8 @@ struct World {
 }
 
 impl World {
-    fn new(rates: &[u32]) -> Self {
-        let mut engine = Engine::new(config(), Box::new(Everyone));
+    fn new(rates: &[u32], paced: bool) -> Self {
+        let mut engine = Engine::new(EngineConfig { paced, ..config() }, Box::new(Everyone));
         let (mut intake, mut batch) = (Intake::new(intake_config()), Batch::default());
         intake.reset("e", &mut batch);
         take(&mut intake, 0, r#"{"info":{"price_scale":2}}"#, &mut batch);
@@ -190,8 +190,9 @@ proptest! {
     fn interval_extremes_are_those_of_the_raw_stream(
         turns in prop::collection::vec(turn(), 1..150),
         rates in prop::collection::vec(prop::sample::select(RATE_CLASSES_MS.to_vec()), CLIENTS / 2),
+        paced: bool,
     ) {
-        let mut world = World::new(&rates);
+        let mut world = World::new(&rates, paced);
         turns.iter().for_each(|turn| world.play(turn));
         (0..CLIENTS).for_each(|client| world.clear(client));
         world.wait(20_000);

@@ -24,6 +24,7 @@ mod decimals;
 mod events;
 mod limits;
 mod merging;
+mod paced;
 mod pages;
 mod patterns;
 mod properties;

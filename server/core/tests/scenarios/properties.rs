@@ -136,6 +136,7 @@ impl Storm {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let mut settings = config();
         settings.commands_burst = 1_000_000;
+        settings.paced = seed % 2 == 0;
         settings.stalled_max = Duration::from_secs(100_000);
         settings.events_waiting_max = if random.one_in(2) { 256 } else { 6 };
         settings.events_kept = if random.one_in(2) { 10_000 } else { 20 };

@@ -172,7 +172,8 @@ impl Client {
         let is_busy = self.paused || self.is_lazy;
         let settled_at = wire.map(|wire| wire.rough_at.max(self.changed_at) + SETTLED_AFTER + wire.drains_within());
         let calm_since = settled_at.filter(|at| !is_busy && *at < now);
-        let mood = Mood { now, calm_since, intervals: if wire.is_some_and(|wire| !wire.is_slow()) { &self.intervals } else { &[] } };
+        let intervals: &[Duration] = if wire.is_some_and(|wire| !wire.is_slow()) { &self.intervals } else { &[] };
+        let mood = Mood { now, calm_since, intervals, paced: self.terms.paced };
         for subscription in &mut self.subscriptions {
             let verdict = subscription.reader.read(&mut self.session, subscription.id, most, market, mood);
             verdict.map_err(|error| format!("({}) {error}", subscription.pattern.as_str()))?;

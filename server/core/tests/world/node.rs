@@ -55,6 +55,7 @@ impl Node {
             events_kept: if terms.small { 10 } else { 1_000 },
             events_waiting_max: if terms.small { 3 } else { 64 },
             rate_rules: vec![RateRule { pattern: pattern(RULED), conflate_ms_min: terms.ruled_ms }],
+            paced: terms.paced,
             ..EngineConfig::default()
         };
         let unix_us = START_US.saturating_add_signed(skew_us) + now.as_micros();
@@ -218,6 +219,8 @@ pub(crate) struct Terms {
     pub(crate) small: bool,
     /// Fastest rate of [`RULED`] instruments.
     pub(crate) ruled_ms: u32,
+    /// Connections are paced.
+    pub(crate) paced: bool,
 }
 
 /// What a node has written, for those that start.

@@ -29,6 +29,8 @@ pub(crate) struct Mood<'a> {
     /// Shortest time between two states of each instrument, while all is calm. Empty: the link is slow, so records come in heaps, with
     /// values that are newer than the inputs that they count.
     pub(crate) intervals: &'a [Duration],
+    /// Connections are paced: a first change at once, and the beat that follows, may be closer than that.
+    pub(crate) paced: bool,
 }
 
 /// What was read of one instrument.
@@ -44,6 +46,8 @@ struct Read {
     /// When the newest state was shown that counts for its pace, and how much too early it was: right only before an event.
     paced_at: Option<Moment>,
     early: Option<Duration>,
+    /// The same of the state before it.
+    paced_before: Option<Moment>,
 }
 
 impl Reader {
@@ -114,7 +118,7 @@ impl Read {
                 }
                 self.events.note_gap(from, to);
                 self.trades.note_gap(from, to);
-                (self.flows_since, self.paced_at, self.early) = (None, None, None);
+                (self.flows_since, self.paced_at, self.paced_before, self.early) = (None, None, None, None);
             }
             Change::State(instrument) => {
                 let before = self.shown;
@@ -123,10 +127,11 @@ impl Read {
                     self.judge_extremes(before, at, instrument.image.quote.as_ref(), truth)?;
                 }
                 self.judge_pace()?;
-                let before = self.paced_at.filter(|_| self.flows_since.is_some());
+                let before = if mood.paced { self.paced_before } else { self.paced_at }.filter(|_| self.flows_since.is_some());
                 self.early = before.zip(interval).and_then(|(before, interval)| interval.checked_sub(mood.now.since(before)));
                 self.early = self.early.filter(|early| *early > UNEVEN_MAX);
                 // A first state is an image, and the change after it may follow at once.
+                self.paced_before = self.flows_since.and(self.paced_at);
                 self.paced_at = self.flows_since.and(now);
                 self.flows_since = at.and(now);
             }
@@ -143,7 +148,7 @@ impl Read {
                     return Err("a trade for a subscription without trades".into());
                 }
                 run.read(number, all, happened.life)?;
-                self.paced_at = None;
+                (self.paced_at, self.paced_before) = (None, None);
                 if is_trade {
                     return Ok(());
                 }
