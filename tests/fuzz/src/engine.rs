@@ -98,6 +98,7 @@ impl World {
                 let [retry_after, spread] = [tape.number(), tape.number()].map(Duration::from_millis);
                 self.engine.drain(self.now, retry_after, spread);
             }
+            12 if tape.flag() => self.watch(tape),
             _ => self.command(tape),
         }
         // Several things may happen between two flushes.
@@ -130,6 +131,19 @@ impl World {
             self.send(key, 1, Command::Hello(hello(tape)));
             let items = items(tape);
             self.send(key, 2, Command::Subscribe(v1::Subscribe { items, replace: false }));
+        }
+    }
+
+    /// A shell that watches sockets; what it tells may be anything.
+    fn watch(&mut self, tape: &mut Tape<'_>) {
+        let key = self.key(tape);
+        match tape.below(4) {
+            0 => _ = self.engine.watch(self.now, key),
+            1 => self.engine.unwatch(self.now, key),
+            _ => {
+                let newest = self.sockets.open.get(&key).map_or(0, |socket| socket.cseq);
+                self.engine.reached(self.now, key, if tape.flag() { newest } else { tape.number() });
+            }
         }
     }
 

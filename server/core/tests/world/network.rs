@@ -41,6 +41,10 @@ pub(crate) struct Wire {
     pub(crate) swallows: bool,
     /// When it last was not at its best.
     pub(crate) rough_at: Moment,
+    /// The client cannot report, and the server sees how far its socket has got.
+    pub(crate) watched: bool,
+    /// Frames so far.
+    frames: u64,
     armed: Option<Moment>,
 }
 
@@ -54,6 +58,7 @@ pub(crate) struct Quality {
 }
 
 pub(crate) struct Frame {
+    pub(crate) number: u64,
     at: Moment,
     pub(crate) written_at: Moment,
     pub(crate) was_fed: bool,
@@ -81,6 +86,8 @@ impl Network {
             gone_until: None,
             swallows: false,
             rough_at: self.now,
+            watched: false,
+            frames: 0,
             armed: None,
         };
         self.wires.insert(ConnectionKey(self.keys), wire);
@@ -180,6 +187,7 @@ impl Sink for Network {
         let now = self.now;
         let wire = self.wires.get_mut(&connection).expect("frames go to open connections");
         assert!(wire.closed.is_none(), "a frame after the close");
+        wire.frames += 1;
         if std::mem::take(&mut wire.swallows) {
             wire.rough_at = now;
             return;
@@ -202,7 +210,7 @@ impl Sink for Network {
         };
         let was_fed = now < self.fed_until[wire.node] + within;
         let at = wire.free_at + wire.quality.latency;
-        wire.to_client.push_back(Frame { at, written_at: now, was_fed, payload: frame.payload.to_vec() });
+        wire.to_client.push_back(Frame { number: wire.frames, at, written_at: now, was_fed, payload: frame.payload.to_vec() });
         self.arm(connection);
     }
 

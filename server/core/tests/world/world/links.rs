@@ -35,6 +35,9 @@ impl World {
         while let Some(wire) = self.network.wires.get_mut(&key) {
             let Some(c) = wire.client else { return Ok(()) };
             let Some(frame) = wire.arrived_at_client(self.now) else { return Ok(()) };
+            if wire.watched {
+                self.nodes[wire.node].engine.reached(self.now, key, frame.number);
+            }
             // What was written at the same moment belongs together: the feed's health may be in the last of these frames.
             let has_more = wire.to_client.front().is_some_and(|next| next.written_at == frame.written_at);
             let encoding = self.clients[c].encoding;
@@ -172,6 +175,10 @@ impl World {
         let arrival = Arrival { encoding: client.encoding, grant: None, request, session: format!("client-{c}") };
         client.handle(self.now, Input::Opened);
         self.nodes[node].engine.attach(self.now, key, arrival);
+        // Connected directly, or behind something that hides how far its frames have got.
+        if !self.clients[c].two_way && self.random.one_in(2) && self.nodes[node].engine.watch(self.now, key) {
+            self.network.wires.entry(key).and_modify(|wire| wire.watched = true);
+        }
     }
 
     pub(super) fn hang_up(&mut self, c: usize) {
