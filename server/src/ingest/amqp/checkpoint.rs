@@ -181,8 +181,8 @@ impl PassedOver {
 
 /// The newest whole checkpoint, and a listener that goes on behind it.
 ///
-/// Looks at the last chunk; a large checkpoint has only its end there, so that what is before it comes next; and if there is none at all, at
-/// everything that is kept.
+/// Looks at the last chunk, and at what is before it: a large checkpoint has only its end there, and the last one written is not the newest if it is
+/// of a node that lagged behind. If there is none at all, at everything that is kept.
 pub(crate) async fn newest(connection: &Connection, names: &Names) -> Result<(Option<v1::Checkpoint>, Listener), Failure> {
     let counted = count(connection, &names.checkpoint).await?;
     let mut listener = Listener::start(connection, names).await?;
@@ -190,7 +190,7 @@ pub(crate) async fn newest(connection: &Connection, names: &Names) -> Result<(Op
         return Ok((None, listener));
     }
     let end = listener.end;
-    if let (None, Some(last)) = (&listener.whole, listener.last) {
+    if let Some(last) = listener.last {
         listener = Listener::start_at(connection, names, position(last.reach_back())).await?;
         listener.read_up_to(end).await?;
     }

@@ -68,7 +68,9 @@ async fn tells_what_happens_to_a_log() {
     damaged[good.len() - 1] ^= 1;
     future[3] += 1;
     let half = seal(&v1::Checkpoint { parts: 2, ..last }).unwrap();
-    for body in [&damaged, &future, &half, &b"noise".to_vec(), &Vec::new()] {
+    // Nor does one of a node that lagged behind when it wrote it.
+    let late = seal(&book::build(&epoch, 1, body_hash(b"update 1"), 0, []).remove(0)).unwrap();
+    for body in [&damaged, &future, &half, &b"noise".to_vec(), &Vec::new(), &late] {
         publisher.publish_to("", "tickwire.checkpoint", body).await;
     }
     let mut newcomer = start(&broker);
