@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tickwire::Transport;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::house::shared;
 use super::node::Node;
@@ -119,23 +120,16 @@ async fn a_server_that_stops_past_the_limits_of_the_log_goes_on_from_a_checkpoin
     // Which gives the log its name, for another node as well.
     node.counted("checkpoints_written_total", 1).await;
     assert!(!node.log().contains("starts from a checkpoint"), "{}", node.log());
-
-    node.signal("STOP");
-    let stopped = Instant::now();
-    let broker = Hand::at_names("slow.").await;
-    // The prefetch fills up first.
-    let read_ahead = feed.messages() + 2_000;
-    let mut rounds = 0;
-    while rounds < 3 || feed.messages() < read_ahead {
-        broker.fill_log().await;
-        sleep(Duration::from_secs(3)).await;
-        rounds += 1;
-    }
     let mut other = Node::at(&shared().url(), "slow.");
     other.configure(SMALL_LOG);
     other.start_server();
     other.ready(200).await;
-    other.counted("checkpoints_written_total", 1).await;
+    let written = other.count("checkpoints_written_total").await;
+
+    node.signal("STOP");
+    let stopped = Instant::now();
+    Hand::at_names("slow.").await.flood_log().await;
+    other.counted("checkpoints_written_total", written + 1).await;
     sleep_until(stopped + Duration::from_secs(10)).await;
     node.signal("CONT");
     for view in [&mut every, &mut sdk] {
@@ -193,6 +187,21 @@ impl Hand {
             assert!(sent.unwrap().await.unwrap().take_message().is_none());
         }
     }
+
+    /// Three times what the small log keeps, in so many messages that a checkpoint is due.
+    async fn flood_log(&self) {
+        let exchange = format!("{}tickwire.feed", self.names);
+        for _ in 0..FLOOD / 1_000 {
+            let sent = (0..1_000).map(async |_| {
+                let (options, body) = (BasicPublishOptions { mandatory: true, immediate: false }, b"{\"quote\":{\"last\":\"1\"}}");
+                let sent = self.channel.basic_publish(exchange.as_str().into(), "fill.X".into(), options, body, BasicProperties::default());
+                assert!(sent.await.unwrap().await.unwrap().take_message().is_none());
+            });
+            join_all(sent).await;
+        }
+    }
 }
 
+/// Messages of a flood.
+const FLOOD: usize = 70_000;
 const SMALL_LOG: &str = "max_length_bytes = 2000000\nsegment_bytes = 1000000\n";
