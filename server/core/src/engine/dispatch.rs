@@ -132,12 +132,11 @@ impl Dispatch {
 
     /// Appends a piece to the list of `slot`, which leaves with the next flush.
     pub(super) fn push(&mut self, slot: u32, part: Part, record: Record) {
-        self.append(slot, part, record);
-        self.touch(slot);
+        self.give(slot, part, record, false);
     }
 
-    /// Appends a piece to the list of `slot`, which leaves when it is touched.
-    pub(super) fn append(&mut self, slot: u32, part: Part, record: Record) {
+    /// Appends a piece to the list of `slot`, which leaves with the next flush, or when it is touched if `slot` is held.
+    pub(super) fn give(&mut self, slot: u32, part: Part, record: Record, is_held: bool) {
         let index = self.items.len() as u32;
         self.items.push(Item { next: NONE, start: record.start, end: record.end, part });
         let list = &mut self.lists[slot as usize];
@@ -150,6 +149,10 @@ impl Dispatch {
         list.tail = index;
         list.records = list.records.saturating_add(u16::from(part == Part::Update));
         list.room = list.room.saturating_sub(record.end - record.start);
+        if !is_held && !list.is(TOUCHED) {
+            list.mark(TOUCHED, true);
+            self.touched.push(slot);
+        }
     }
 
     /// Appends a control to the list of `slot`.
@@ -263,9 +266,8 @@ impl Dispatch {
         sink: &mut dyn Sink,
     ) -> Written {
         let bytes_max = credit.as_ref().map_or(FRAME_BYTES_MAX, |credit| credit.frame_bytes_max().min(FRAME_BYTES_MAX));
-        let encoding = self.encoding(slot);
         let list = &mut self.lists[slot as usize];
-        let mut next = list.head;
+        let (mut next, encoding) = (list.head, if list.is(JSON) { Encoding::Json } else { Encoding::Protobuf });
         self.listed -= 1;
         if let Some(pace) = self.pace.as_mut().filter(|_| list.records > 0) {
             pace.note(now.moment, slot);

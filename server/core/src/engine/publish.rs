@@ -251,23 +251,19 @@ impl Engine {
                     scratch.trades[index].push(record);
                 }
             }
-            let start = if subscriber.trades() {
+            let is_held = leads.is_some_and(|class| dispatch.hold(now, slot, class));
+            if subscriber.trades() {
                 let (lost, start) = lane.trades_of(slot);
                 if let Some((first, last)) = lost {
                     stats.gaps += 1;
                     dispatch.push_control(slot, gap(lane.instrument, first, last));
                 }
-                start
-            } else {
-                scratch.trades[index].len()
-            };
-            let trades = &scratch.trades[index][start..];
-            for record in trades.iter().chain(&scratch.encoded[index]) {
-                dispatch.append(slot, Part::Update, record.clone());
+                for record in &scratch.trades[index][start..] {
+                    dispatch.give(slot, Part::Update, record.clone(), is_held);
+                }
             }
-            let is_given = !trades.is_empty() || !scratch.encoded[index].is_empty();
-            if is_given && !leads.is_some_and(|class| dispatch.hold(now, slot, class)) {
-                dispatch.touch(slot);
+            for record in &scratch.encoded[index] {
+                dispatch.give(slot, Part::Update, record.clone(), is_held);
             }
             stats.updates_conflated += merged;
         }

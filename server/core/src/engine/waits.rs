@@ -21,10 +21,10 @@ impl Waits {
     }
 
     pub(super) fn set(&mut self, id: InstrumentId, waits: bool) {
-        if self.get(id) == waits {
+        let (word, bit) = place(id.0);
+        if self.words.get(word).is_some_and(|word| word & bit != 0) == waits {
             return;
         }
-        let (word, bit) = place(id.0);
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
             self.changed.resize(place(word as u32).0 + 1, 0);
