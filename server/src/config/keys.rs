@@ -266,7 +266,7 @@ pub const KEYS: &[Key] = &[
     key(
         "feed.amqp.segment_bytes",
         Kind::Number(1_000_000, 3_000_000_000),
-        "50000000",
+        "10000000",
         "Size of the log's files; the log is shortened by whole files.",
     ),
     key("feed.simulated.seed", Kind::Number(0, u64::MAX), "1", "Same seed, same day."),

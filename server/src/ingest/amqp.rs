@@ -197,8 +197,9 @@ const QUEUE_LENGTH: u32 = 100_000;
 const LOG_BYTES_MAX: u64 = 2_000_000_000;
 /// How old the log may grow by default.
 const LOG_AGE_MAX: Duration = Duration::from_secs(3_600);
-/// Size of the log's files by default.
-const SEGMENT_BYTES: u64 = 50_000_000;
+/// Size of the log's files by default. Whoever begins to read at a position waits until the broker has looked for it from the beginning of a
+/// file: up to a second or two in one of 50 MB that was filled slowly.
+const SEGMENT_BYTES: u64 = 10_000_000;
 /// Batches between reader and feed task. While it is full the reader waits, and the broker stops at the prefetch.
 const TOLD_MAX: usize = 16;
 /// Checkpoints and dead letters that wait for the broker. More dead letters are counted and dropped.

@@ -201,6 +201,15 @@ pub(crate) async fn newest(connection: &Connection, names: &Names) -> Result<(Op
     Ok((listener.whole.take(), listener))
 }
 
+/// The newest of all whole checkpoints that are kept. A node that had stopped may have written an old one behind it.
+pub(crate) async fn newest_of_all(connection: &Connection, names: &Names) -> Result<Option<v1::Checkpoint>, Failure> {
+    let (last, listener) = newest(connection, names).await?;
+    let end = listener.end;
+    let mut all = Listener::start_at(connection, names, first_message()).await?;
+    all.read_up_to(end).await?;
+    Ok(all.whole.take().or(last))
+}
+
 /// One part that was heard.
 #[derive(Clone, Copy, Debug)]
 struct Heard {

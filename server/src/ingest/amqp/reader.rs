@@ -10,7 +10,7 @@ use std::time::Duration;
 use lapin::Connection;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::backoff::{Backoff, chance};
 use super::credit::{Credit, next_part};
@@ -88,7 +88,7 @@ impl Reader {
     pub(crate) async fn run(mut self) {
         // A broker that starts opens its port up to a second before its streams: the waits for the one must not lengthen those for the
         // other.
-        let (mut connecting, mut starting) = (Backoff::default(), Backoff::default());
+        let (mut connecting, mut starting) = (Backoff::default(), Backoff::of_a_start());
         while !self.told.is_closed() {
             let began = Instant::now();
             self.is_connected = false;
@@ -109,13 +109,14 @@ impl Reader {
                     starting.after(began.elapsed(), chance())
                 }
                 _ => {
-                    starting = Backoff::default();
+                    starting = Backoff::of_a_start();
                     connecting.after(began.elapsed(), chance())
                 }
             };
             let failure = if self.is_connected { failure.at(self.config.brokers.current()) } else { failure };
             self.config.brokers.pass_on();
             self.metrics.broker_failures.inc();
+            debug!(cause = %failure, after = ?began.elapsed(), ?wait, "cannot read the log");
             self.outage.log(&failure);
             let _ = self.told.send(Told::Event(SourceEvent::Down(failure.reason()))).await;
             sleep(wait).await;

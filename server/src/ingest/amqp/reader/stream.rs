@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::ReadyChunks;
+use futures_util::{FutureExt as _, StreamExt};
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, Consumer};
 use tickwire_proto::v1;
@@ -13,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{BATCH_MESSAGES_MAX, PREFETCH, Reader, Told, nobody_listens};
 use crate::ingest::amqp::acks::{self, ACK_MESSAGES, Acks};
-use crate::ingest::amqp::checkpoint::{Listener, newest};
+use crate::ingest::amqp::checkpoint::{Listener, newest, newest_of_all};
 use crate::ingest::amqp::failure::Failure;
 use crate::ingest::amqp::link::{first_message, log_message, position, read_stream};
 use crate::ingest::amqp::place::{Finding, Position, Start, epoch_number, next_epoch};
@@ -48,7 +49,8 @@ impl Reader {
     ) -> Result<Infallible, Failure> {
         let log = self.names.log.clone();
         let mut most = PREFETCH_BEHIND;
-        let mut reading = Reading::open(connection, &log, &self.start, self.credit.grant(most)).await?;
+        let mut reading = Reading::open(connection, &log, self.start.expected(), self.credit.grant(most)).await?;
+        let mut next: Option<BoxFuture<'_, _>> = None;
         self.outage.over();
         info!(broker = %self.config.brokers.current(), after = reading.expected.map(|expected| expected.seq), "reads the log");
         self.tell(SourceEvent::Connected).await?;
@@ -88,6 +90,14 @@ impl Reader {
                         self.tell(SourceEvent::Behind { tail }).await?;
                     }
                 }
+                opened = async { next.as_mut().expect("there is one").await }, if next.is_some() => {
+                    next = None;
+                    let before = std::mem::replace(&mut reading, opened?);
+                    before.channel.close(CLOSE_OK, "another credit".into()).await?;
+                    // What was told since it was asked for comes once more.
+                    reading.expected = self.start.expected();
+                    verdict_due = Instant::now() + VERDICT_WITHIN;
+                }
                 whole = checkpoints.next() => self.heard(whole?).await?,
                 _ = ack_due.tick() => reading.acks.send(1).await?,
                 () = sleep_until(verdict_due), if reading.expected.is_some() => {
@@ -101,11 +111,10 @@ impl Reader {
                 // A stopped feed task may let only so much pile up from now on.
                 most = PREFETCH;
             }
-            if reading.expected.is_none() && self.credit.is_outdated(reading.prefetch, most) {
-                // The credit of a consumer cannot be changed.
-                let next = Reading::open(connection, &log, &self.start, self.credit.grant(most)).await?;
-                std::mem::replace(&mut reading, next).channel.close(CLOSE_OK, "another credit".into()).await?;
-                verdict_due = Instant::now() + VERDICT_WITHIN;
+            if next.is_none() && reading.expected.is_none() && self.credit.is_outdated(reading.prefetch, most) {
+                // The credit of a consumer cannot be changed, and another one may wait for a second: the broker looks for its place from the
+                // beginning of a file.
+                next = Some(Reading::open(connection, &log, self.start.expected(), self.credit.grant(most)).boxed());
             }
         }
     }
@@ -121,7 +130,8 @@ impl Reader {
             let found = Position { seq: first.seq, body_hash: body_hash(&first.body) };
             match wanted.compare(found) {
                 Finding::Earlier => {
-                    messages.remove(0);
+                    let earlier = messages.iter().take_while(|message| message.seq < wanted.seq).count();
+                    messages.drain(..earlier);
                 }
                 Finding::Same => {
                     messages.remove(0);
@@ -160,7 +170,7 @@ impl Reader {
         warn!(from = wanted.seq, to = found.seq, "the log no longer has what came in between");
         self.metrics.log_truncations.inc();
         if matches!(self.start, Start::After(_)) {
-            let (checkpoint, _) = newest(connection, &self.names).await?;
+            let checkpoint = newest_of_all(connection, &self.names).await?;
             if let Some(newer) = checkpoint.filter(|newest| epoch_number(&newest.epoch) >= self.epoch && newest.seq > wanted.seq) {
                 self.start = Start::Checkpoint { from: Box::new(newer), hole_after: Some(wanted.seq) };
                 return Err(Failure::StartOver);
@@ -190,8 +200,8 @@ impl Reader {
         };
         warn!(epoch = before, "the log is another one: it was deleted and made again, or has lost its end");
         self.metrics.log_resets.inc();
-        self.start = match newest(connection, &self.names).await {
-            Ok((Some(newer), _)) if epoch_number(&newer.epoch) > before => Start::Checkpoint { from: Box::new(newer), hole_after: None },
+        self.start = match newest_of_all(connection, &self.names).await {
+            Ok(Some(newer)) if epoch_number(&newer.epoch) > before => Start::Checkpoint { from: Box::new(newer), hole_after: None },
             Ok(_) => Start::Beginning { epoch: next_epoch(before) },
             Err(failure) => return failure,
         };
@@ -274,8 +284,8 @@ struct Reading {
 }
 
 impl Reading {
-    async fn open(connection: &Connection, log: &ShortString, start: &Start, prefetch: u16) -> Result<Self, Failure> {
-        let expected = start.expected();
+    /// Asks for the message that is expected, or for the first of all.
+    async fn open(connection: &Connection, log: &ShortString, expected: Option<Position>, prefetch: u16) -> Result<Self, Failure> {
         let offset = expected.map_or_else(first_message, |expected| position(expected.seq));
         let (channel, consumer) = read_stream(connection, log, offset, prefetch).await?;
         Ok(Self { channel, deliveries: consumer.ready_chunks(BATCH_MESSAGES_MAX), expected, acks: Acks::default(), prefetch })
