@@ -6,17 +6,27 @@
 mod bare;
 mod batches;
 mod catch_up;
+mod detection;
 mod figure;
+mod fleet;
+mod hand;
+mod holder;
+mod kills;
 mod latency;
 mod load;
 mod market;
+mod mute;
 mod node;
+mod oracle;
 mod place;
 mod poison;
 mod quiet;
+mod restart;
 mod single;
+mod stopped;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
@@ -39,6 +49,12 @@ pub(crate) struct Ingest {
     /// Rounds of what is measured in rounds; medians are printed
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=15))]
     rounds: u8,
+    /// Kills of the broker
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..))]
+    kills: u8,
+    /// Seconds of the past that servers which start together find in the log
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    past: u64,
     /// Also write the figures as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -59,6 +75,18 @@ enum Group {
     Poison,
     /// A silence longer than the broker bears unacknowledged messages
     Quiet,
+    /// A broker that is killed and restarted under load
+    Kills,
+    /// A server that starts from a checkpoint of 100,000 symbols
+    Restart,
+    /// A feed that falls silent
+    Mute,
+    /// A log that is not the one that the server has left
+    Detection,
+    /// Eight servers that start at once
+    Fleet,
+    /// A server that is stopped for ten seconds
+    Stopped,
 }
 
 impl Group {
@@ -74,6 +102,12 @@ impl Group {
             Self::Latency => latency::run(place, options).await,
             Self::Poison => poison::run(place, options).await,
             Self::Quiet => quiet::run(place, options).await,
+            Self::Kills => kills::run(place, options).await,
+            Self::Restart => restart::run(place, options).await,
+            Self::Mute => mute::run(place, options).await,
+            Self::Detection => detection::run(place, options).await,
+            Self::Fleet => fleet::run(place, options).await,
+            Self::Stopped => stopped::run(place, options).await,
         }
     }
 }
@@ -83,6 +117,10 @@ impl Group {
 struct Options {
     /// Of what is measured in rounds.
     rounds: u32,
+    /// Of the broker.
+    kills: u32,
+    /// What servers that start together find in the log.
+    past: Duration,
 }
 
 impl Ingest {
@@ -108,7 +146,7 @@ impl Ingest {
     async fn measure(&self) -> Result<(Vec<Figure>, Vec<String>)> {
         progress("starting a private RabbitMQ");
         let place = Place::open(&self.server)?;
-        let options = Options { rounds: u32::from(self.rounds) };
+        let options = Options { rounds: u32::from(self.rounds), kills: u32::from(self.kills), past: Duration::from_secs(self.past) };
         let (mut figures, mut failures) = (Vec::new(), Vec::new());
         for group in Group::value_variants().iter().filter(|group| self.only.is_empty() || self.only.contains(group)) {
             progress(&format!("{}: begins", group.name()));

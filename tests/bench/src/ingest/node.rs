@@ -45,9 +45,13 @@ impl Node {
     }
 
     /// Sends it a signal, such as `STOP`.
-    #[allow(dead_code, reason = "for groups that come")]
     pub(super) fn signal(&self, name: &str) -> Result<()> {
         self.running()?.signal(name)
+    }
+
+    /// Its address for clients.
+    pub(super) fn http(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// What it has logged.
@@ -106,13 +110,14 @@ impl Node {
     }
 }
 
-/// Anyone on this machine may read.
+/// Anyone on this machine may read a whole market.
 const CONFIG: &str = r##"
 [auth.anonymous]
 symbols = ["#"]
 
 [limits]
 connections_per_ip_max = 0
+subscriptions_max = 200000
 
 "##;
 /// Time for anything that is waited for.
