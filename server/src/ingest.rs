@@ -12,12 +12,15 @@ mod recorded;
 mod simulated;
 mod source;
 
+use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use tickwire_core::engine::RateRule;
 use tickwire_core::health::FeedRule;
 use tickwire_core::intake::IntakeConfig;
 use tickwire_proto::{Pattern, Scale};
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +38,7 @@ use self::recorded::RecordedLog;
 use self::simulated::Simulated;
 use crate::shard::Shards;
 use crate::telemetry::Metrics;
+use crate::thread;
 pub use crate::tls::TlsFiles;
 
 /// Checked settings of the feed side.
@@ -91,30 +95,42 @@ impl Readiness {
     }
 }
 
-/// Starts the feed task. It runs until `stop`, reconnects for ever, and tells every client what it knows about its feeds.
+/// Starts the feed task, on a thread of its own. It runs until `stop`, reconnects for ever, and tells every client what it knows about its
+/// feeds.
+///
+/// # Errors
+/// The system refuses the thread or what it waits with.
 pub fn start(
     config: FeedConfig,
     node: String,
     shards: Shards,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
-) -> watch::Receiver<Readiness> {
+) -> io::Result<(watch::Receiver<Readiness>, JoinHandle<()>)> {
     let (readiness, watched) = watch::channel(Readiness::NotReady("not connected to the log yet".to_owned()));
+    // One thread for the tasks that hand messages on to each other: nobody has to be woken for that.
+    let runtime = Builder::new_current_thread().enable_all().event_interval(POLLS_PER_LOOK).build()?;
+    let thread = thread::spawn("feed".to_owned(), move || {
+        runtime.block_on(feed(config, node, shards, metrics, readiness, stop));
+    })?;
+    Ok((watched, thread))
+}
+
+async fn feed(
+    config: FeedConfig,
+    node: String,
+    shards: Shards,
+    metrics: Arc<Metrics>,
+    readiness: watch::Sender<Readiness>,
+    stop: CancellationToken,
+) {
     let clock = Clock::start();
     let feeder = Feeder::new(config.intake, shards, metrics.clone(), clock, readiness);
     match config.source {
-        FeedSourceConfig::Simulated { seed, steady } => {
-            tokio::spawn(feeder.run(Simulated::new(seed, steady, clock), stop));
-        }
-        FeedSourceConfig::Recorded { file, speed } => {
-            tokio::spawn(feeder.run(RecordedLog::start(file, speed, clock), stop));
-        }
-        FeedSourceConfig::Amqp(amqp) => {
-            let source = Amqp::start(amqp, node, clock, metrics);
-            tokio::spawn(feeder.run(source, stop));
-        }
+        FeedSourceConfig::Simulated { seed, steady } => feeder.run(Simulated::new(seed, steady, clock), stop).await,
+        FeedSourceConfig::Recorded { file, speed } => feeder.run(RecordedLog::start(file, speed, clock), stop).await,
+        FeedSourceConfig::Amqp(amqp) => feeder.run(Amqp::start(amqp, node, clock, metrics), stop).await,
     }
-    watched
 }
 
 /// The intake of a feed that nobody configured: limits of the design, and one feed named `feed` for every symbol.
@@ -135,6 +151,8 @@ fn every_symbol() -> Pattern {
     Pattern::parse("#").expect("`#` is a pattern")
 }
 
+/// Steps of tasks between two looks at the sockets: what reads them waits in a thread of its own, and is woken from here.
+const POLLS_PER_LOOK: u32 = 2;
 /// Scale of prices in protobuf messages of instruments that nobody announced.
 const DEFAULT_PRICE_SCALE: Scale = match Scale::new(2) {
     Ok(scale) => scale,

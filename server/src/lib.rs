@@ -14,6 +14,7 @@ pub mod recording;
 mod server;
 pub mod shard;
 pub mod telemetry;
+mod thread;
 mod tls;
 mod websocket;
 

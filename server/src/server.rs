@@ -47,9 +47,10 @@ impl Server {
         let address = listener.local_addr()?;
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let gate = Gate::new(config.auth.clone());
-        let (shards, threads) = Shards::start(config.shards, &engine_config(&config), &gate, config.limits.message_bytes_max)?;
+        let (shards, mut threads) = Shards::start(config.shards, &engine_config(&config), &gate, config.limits.message_bytes_max)?;
         let (metrics, ended) = (Arc::new(Metrics::default()), CancellationToken::new());
-        let readiness = ingest::start(config.feed, config.node.clone(), shards.clone(), metrics.clone(), ended.clone());
+        let (readiness, feed) = ingest::start(config.feed, config.node.clone(), shards.clone(), metrics.clone(), ended.clone())?;
+        threads.push(feed);
         let api = Api {
             gate: gate.clone(),
             shards: shards.clone(),
@@ -72,7 +73,7 @@ impl Server {
             explanations: Arc::new(Semaphore::new(accept::EXPLANATIONS_MAX)),
         };
         tokio::spawn(Arc::new(door).stay_open(listener, ended.clone()));
-        info!(%address, shards = threads.len(), "listening");
+        info!(%address, shards = config.shards, "listening");
         Ok(Self { address, tls, drain: config.drain, shards, http, threads, stop, ended })
     }
 

@@ -23,6 +23,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::accept::Visitor;
 use crate::auth::Gate;
+use crate::thread;
 use handle::Handle;
 pub(crate) use link::{Carrier, Ending, PipeReader, pipe};
 use reactor::Reactor;
@@ -128,7 +129,7 @@ impl Shards {
             let engine = Engine::new(engine.clone(), Box::new(gate.clone()));
             let reactor = Reactor::new(engine, received, connections.clone(), message_bytes_max)?;
             handles.push(Handle::new(commands, reactor.rest(), reactor.waker(), connections));
-            threads.push(std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || run(reactor))?);
+            threads.push(thread::spawn(format!("shard-{n}"), move || run(reactor))?);
         }
         Ok((Self::of(handles), threads))
     }
@@ -240,21 +241,11 @@ pub struct BookImages {
     pub instruments: Vec<v1::CheckpointInstrument>,
 }
 
-/// The life of a shard's thread. A panic ends the process: a node without one of its shards must not look alive.
+/// The life of a shard's thread.
 fn run(reactor: Reactor) {
-    struct EndTheProcess;
-    impl Drop for EndTheProcess {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                tracing::error!("a shard panicked; the process ends");
-                std::process::exit(PANIC_EXIT_CODE);
-            }
-        }
-    }
-    let _guard = EndTheProcess;
     if let Err(error) = reactor.run() {
         tracing::error!(%error, "a shard's poll failed; the process ends");
-        std::process::exit(PANIC_EXIT_CODE);
+        thread::end_process();
     }
 }
 
@@ -266,8 +257,6 @@ const ENTRIES_MAX: u32 = 8_192;
 const _: () = assert!(handle::WAITING_MAX < COMMANDS_MAX);
 /// How often a drain looks whether everyone has left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Exit code after a shard's end that nobody asked for.
-const PANIC_EXIT_CODE: i32 = 70;
 
 #[cfg(test)]
 mod tests;

@@ -100,6 +100,8 @@ struct Envelope<'a> {
     seq: u64,
     /// Routing key without the prefix.
     key: &'a str,
+    /// The feed that it belongs to.
+    feed: FeedIndex,
     /// 0 = unknown.
     publish_us: u64,
     /// Why the info of this message was refused, if its updates cannot be read without it.
@@ -172,10 +174,12 @@ impl Intake {
         let Some(key) = message.routing_key.strip_prefix(self.config.routing_prefix.as_str()) else {
             return Err(Poison::about(Cause::OutsidePrefix, message.routing_key, "does not start with the prefix"));
         };
-        let feed = &self.feeds.get(self.feed_of(&self.name(key)?)).name;
-        receipt.feed = (!feed.is_empty()).then(|| feed.clone());
+        let feed = self.feed_of(&self.name(key)?);
+        let name = &self.feeds.get(feed).name;
+        receipt.feed = (!name.is_empty()).then(|| name.clone());
         let decoded = decode::decode(&message, key, &self.config, &mut receipt.poison)?;
-        let mut envelope = Envelope { seq: message.seq, key, publish_us: 0, unannounced: None };
+        batch.entries.reserve(decoded.updates_len() + 1);
+        let mut envelope = Envelope { seq: message.seq, key, feed, publish_us: 0, unannounced: None };
         self.read_head(&decoded, &mut envelope, batch, receipt);
         match decoded {
             Decoded::Protobuf(body) => {
@@ -267,7 +271,7 @@ impl Intake {
     fn take_update(&mut self, envelope: &Envelope<'_>, said: Said<'_>, batch: &mut Batch) -> Result<u64, Poison> {
         let (name, key) = match said.symbol() {
             "" => (self.name(envelope.key)?, envelope.key),
-            symbol => (self.name_beside(symbol, envelope.key)?, ""),
+            symbol => (self.name_beside(symbol, envelope.feed)?, ""),
         };
         if let (false, Some(cause)) = (key.is_empty(), envelope.unannounced) {
             return Err(Poison::new(cause, "its announcement was refused"));
@@ -343,9 +347,9 @@ impl Intake {
 
     /// The same for an update that names itself. It must belong to the feed of its routing key, since it is the routing key that the
     /// broker lets a publisher use.
-    fn name_beside(&self, symbol: &str, key: &str) -> Result<Named, Poison> {
+    fn name_beside(&self, symbol: &str, feed: FeedIndex) -> Result<Named, Poison> {
         let name = self.name(symbol)?;
-        if self.feed_of(&name) != self.feed_of(&self.name(key)?) {
+        if self.feed_of(&name) != feed {
             return Err(Poison::about(Cause::BadSymbol, symbol, "belongs to another feed than the routing key"));
         }
         Ok(name)

@@ -105,7 +105,10 @@ fn protobuf(body: &[u8], config: &IntakeConfig) -> Result<Decoded, Poison> {
     if counts.outcomes > OUTCOMES_MAX {
         return Err(Poison::new(Cause::TooLarge, format!("{} outcomes, at most {OUTCOMES_MAX} are taken", counts.outcomes)));
     }
-    v1::FeedMessage::decode(body).map(Decoded::Protobuf).map_err(|e| Poison::new(Cause::Undecodable, e.to_string()))
+    // Updates are large: a list that grows while it is filled would move each of them twice.
+    let mut message = v1::FeedMessage { updates: Vec::with_capacity(counts.updates), ..Default::default() };
+    message.merge(body).map_err(|e| Poison::new(Cause::Undecodable, e.to_string()))?;
+    Ok(Decoded::Protobuf(message))
 }
 
 fn too_many(updates: usize, config: &IntakeConfig) -> Poison {

@@ -16,10 +16,10 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
-    /// One more. Returns at once.
-    pub(crate) fn add(&mut self, acker: &Acker) {
-        self.count += 1;
-        self.newest = Some(acker.clone());
+    /// So many more, and the last of them. Returns at once.
+    pub(crate) fn add(&mut self, count: usize, newest: &Acker) {
+        self.count += count;
+        self.newest = Some(newest.clone());
     }
 
     /// Acknowledges everything if it is at least `count` messages. Never negatively: on a stream that ends the connection.

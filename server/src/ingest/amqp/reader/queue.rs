@@ -39,9 +39,11 @@ impl Reader {
         loop {
             tokio::select! {
                 found = queue.next() => {
-                    let mut messages = Vec::new();
-                    for delivery in found? {
-                        acks.add(&delivery.acker);
+                    let (found, mut messages) = (found?, Vec::new());
+                    if let Some(newest) = found.last() {
+                        acks.add(found.len(), &newest.acker);
+                    }
+                    for delivery in found {
                         messages.push(message_at(self.next_number(), delivery));
                     }
                     self.tell_messages(messages).await?;

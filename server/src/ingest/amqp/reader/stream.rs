@@ -72,10 +72,12 @@ impl Reader {
             tokio::select! {
                 found = reading.deliveries.next() => {
                     let found = found.ok_or_else(|| Failure::Away("the log ended".to_owned()))?;
+                    if let Some(Ok(newest)) = found.last() {
+                        reading.acks.add(found.len(), &newest.acker);
+                    }
                     let mut messages = Vec::with_capacity(found.len());
                     for delivery in found {
                         let delivery = delivery?;
-                        reading.acks.add(&delivery.acker);
                         self.credit.count(delivery.data.len());
                         messages.push(log_message(delivery)?);
                     }
