@@ -34,7 +34,7 @@ pub use writer::Writer;
 #[non_exhaustive]
 pub enum RecordingError {
     /// The file cannot be read or written.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// It does not begin as a recording does.
     #[error("is no recording of Tickwire")]

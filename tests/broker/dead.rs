@@ -29,7 +29,12 @@ async fn a_refused_message_is_published_again_when_its_cause_is_mended() {
     let offset = list[0].split_once(r#""offset":"#).unwrap().1.split([',', '}']).next().unwrap().to_owned();
     let shown = dead(&url, &["show", &offset]).unwrap();
     assert!(shown.contains("content type: text/plain") && shown.contains(r#"{"b":"187.42"}"#), "{shown}");
-    assert!(dead(&url, &["list"]).unwrap().lines().count() == 3);
+    let table = dead(&url, &["list"]).unwrap();
+    assert_eq!(table.lines().count(), 3, "{table}");
+    // A table's columns stand below each other.
+    for line in table.lines() {
+        assert!(line[75..77] == *"  " && !line[..75].ends_with("  "), "{table}");
+    }
     assert!(dead(&url, &["show", "99999"]).unwrap_err().contains("no refused message has the offset 99999"));
     assert!(dead(&url, &["replay", &offset, "99999"]).unwrap_err().contains("nothing was published"));
 

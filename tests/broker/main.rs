@@ -21,6 +21,7 @@ mod proxy;
 mod publish;
 mod publisher;
 mod queue_mode;
+mod recorder;
 mod recording;
 mod refusals;
 mod restart;

@@ -73,11 +73,39 @@ async fn an_interrupt_waits_for_the_last_confirms() {
     stdin.flush().unwrap();
     // The pipe stays open: the command would wait for ever.
     wait_until(&mut view, "the line is there", |view| view.quotes.contains_key("stock.AAPL")).await;
-    assert!(Command::new("kill").args(["-INT", &publish.id().to_string()]).status().unwrap().success());
+    interrupt(&publish);
     let output = publish.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.contains("interrupted") && said.contains("1 line published, 0 lines refused"), "{said}");
     drop(stdin);
+
+    // While the broker stands still, the last confirms do not come: they are waited for, and whoever does not want that is told so.
+    for is_resumed in [true, false] {
+        let mut publish = start(&house, &[], "");
+        let mut said = BufReader::new(publish.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut stdin = publish.stdin.take().unwrap();
+        let symbol = format!("stock.{is_resumed}");
+        writeln!(stdin, r#"{{"symbol":"{symbol}","quote":{{"last":"1"}}}}"#).unwrap();
+        wait_until(&mut view, "it publishes", |view| view.quotes.contains_key(&symbol)).await;
+        house.broker.pause().unwrap();
+        writeln!(stdin, r#"{{"symbol":"{symbol}","quote":{{"last":"2"}}}}"#).unwrap();
+        // The end of the lines is no reason not to wait.
+        drop(stdin);
+        assert!(said.by_ref().any(|line| line.contains("2 messages, 1 confirmed")));
+        interrupt(&publish);
+        assert!(said.by_ref().any(|line| line == "publish: interrupted: waits for the last confirms"));
+        if is_resumed {
+            house.broker.resume().unwrap();
+        } else {
+            interrupt(&publish);
+        }
+        let rest: Vec<String> = said.collect();
+        let (code, expected) =
+            if is_resumed { (0, ["2 lines published", "2 confirmed"]) } else { (1, ["2 lines read", "interrupted again: 1 of 2"]) };
+        assert_eq!(publish.wait().unwrap().code(), Some(code), "{rest:?}");
+        assert!(expected.iter().all(|part| rest.iter().any(|line| line.contains(part))), "{rest:?}");
+    }
+    house.broker.resume().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,6 +144,11 @@ fn start(house: &House, arguments: &[&str], lines: &str) -> Child {
     let mut publish = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     publish.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
     publish
+}
+
+/// Ctrl-C.
+fn interrupt(publish: &Child) {
+    assert!(Command::new("kill").args(["-INT", &publish.id().to_string()]).status().unwrap().success());
 }
 
 /// Closes its standard input, and waits for its end.

@@ -134,6 +134,7 @@ fn a_server_that_runs_is_loaded_and_looked_at() -> Result<()> {
 fn what_cannot_be_measured_is_said() -> Result<()> {
     for (words, why) in [
         ("fanout --url http://127.0.0.1:1", "cannot connect"),
+        ("fanout --url http://127.0.0.1:1 --connections 1", "cannot connect"),
         ("idle --url https://127.0.0.1:1", "does not encrypt"),
         ("fanout --rate 5", "belong to --serve"),
         ("fanout --serve --connections 4000000000", "file descriptors"),

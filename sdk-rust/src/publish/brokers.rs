@@ -53,7 +53,12 @@ impl From<lapin::Error> for Outage {
             ErrorKind::IOError(error) => error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()),
             _ => false,
         };
-        if is_refusal { Self::Refused(error.to_string()) } else { Self::Away(error.to_string()) }
+        let text = match error.kind() {
+            // The broker's own words name the code already; lapin would put two names of it in front.
+            ErrorKind::ProtocolError(said) if !said.get_message().as_str().is_empty() => said.get_message().to_string(),
+            _ => error.to_string(),
+        };
+        if is_refusal { Self::Refused(text) } else { Self::Away(text) }
     }
 }
 

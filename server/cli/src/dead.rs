@@ -9,6 +9,7 @@ use serde_json::json;
 use tickwire_server::ingest::{DeadLetters, LETTERS_MAX, Letter};
 
 use crate::broker::BrokerFlags;
+use crate::printable::printable;
 use crate::runtime::block_on;
 
 /// Flags of `tickwire dead`.
@@ -102,9 +103,7 @@ impl Dead {
 
 impl At {
     async fn open(&self) -> Result<DeadLetters> {
-        let brokers = self.broker.brokers()?;
-        let shown = brokers.to_string();
-        DeadLetters::open(brokers, &self.names_prefix).await.with_context(|| format!("cannot read the refused messages at {shown}"))
+        DeadLetters::open(self.broker.brokers()?, &self.names_prefix).await.context("cannot read the refused messages")
     }
 }
 
@@ -123,7 +122,7 @@ impl List {
                 let line = json!({ "offset": offset, "reason": reason, "routing_key": routing_key, "bytes": body.len(), "cut": is_cut, "detail": detail });
                 writeln!(out, "{line}")?;
             } else {
-                let (key, detail, more) = (routing_key.escape_debug(), detail.escape_debug(), if *is_cut { "+" } else { "" });
+                let (key, detail, more) = (printable(routing_key), printable(detail), if *is_cut { "+" } else { "" });
                 writeln!(out, "{offset:>12}  {reason:<18}  {key:<32}  {:>6}{more:1}  {detail}", body.len())?;
             }
         }
@@ -145,10 +144,10 @@ impl Show {
         for (name, value) in [
             ("offset", letter.offset.to_string()),
             ("reason", letter.reason.clone()),
-            ("detail", letter.detail.escape_debug().to_string()),
-            ("routing key", letter.routing_key.escape_debug().to_string()),
-            ("content type", letter.content_type.as_ref().map_or_else(none, |text| text.escape_debug().to_string())),
-            ("content encoding", letter.content_encoding.as_ref().map_or_else(none, |text| text.escape_debug().to_string())),
+            ("detail", printable(&letter.detail)),
+            ("routing key", printable(&letter.routing_key)),
+            ("content type", letter.content_type.as_deref().map_or_else(none, printable)),
+            ("content encoding", letter.content_encoding.as_deref().map_or_else(none, printable)),
             ("bytes", format!("{}{}", letter.body.len(), if letter.is_cut { " (cut)" } else { "" })),
         ] {
             writeln!(out, "{name:>16}: {value}")?;

@@ -5,6 +5,7 @@ mod broker;
 mod dead;
 mod demo;
 mod pace;
+mod printable;
 mod progress;
 mod publish;
 mod record;

@@ -72,7 +72,7 @@ impl Progress {
         let flushed = timeout(FLUSH_WITHIN, publisher.flush()).await;
         let stats = publisher.stats();
         let what = if stats.updates > 0 { format!("{} updates in ", stats.updates) } else { String::new() };
-        self.tell(&format!("ended: {what}{} messages, {} sent again", stats.messages, stats.resent));
+        self.tell(&format!("ended: {what}{} messages, {} confirmed, {} sent again", stats.messages, stats.confirmed, stats.resent));
         match flushed {
             Ok(flushed) => Ok(flushed?),
             Err(_) => anyhow::bail!("the broker has not confirmed the last messages{}", state(publisher)),

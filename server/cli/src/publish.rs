@@ -112,7 +112,8 @@ enum Reader {
 /// What became of the lines.
 #[derive(Default)]
 struct Tally {
-    published: u64,
+    /// Handed to the publisher.
+    good: u64,
     /// By code.
     refused: BTreeMap<&'static str, u64>,
 }
@@ -139,7 +140,7 @@ impl Publish {
         }
         let publisher = builder.start()?;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut tally = Tally::default();
+        let (mut tally, mut was_asked) = (Tally::default(), false);
         let ended = tokio::select! {
             ended = async {
                 let read = self.read_all(input, reader, &publisher, progress, &mut tally).await;
@@ -148,16 +149,26 @@ impl Publish {
             } => ended,
             () = progress.watch(&publisher) => Ok(()),
             () = asked(&mut terminate, &mut interrupt) => {
-                progress.tell("interrupted: waits for the last confirms");
+                was_asked = true;
+                progress.tell(INTERRUPTED);
                 Ok(())
             }
         };
         // What was good before a bad line is published all the same. Whoever asks twice does not want to wait.
-        let finished = tokio::select! {
-            finished = progress.finish(&publisher) => finished,
-            () = asked(&mut terminate, &mut interrupt) => Err(anyhow!("interrupted again: not everything is confirmed")),
+        let finish = progress.finish(&publisher);
+        tokio::pin!(finish);
+        let finished = loop {
+            tokio::select! {
+                finished = &mut finish => break finished,
+                () = asked(&mut terminate, &mut interrupt) => {
+                    if std::mem::replace(&mut was_asked, true) {
+                        break Err(anyhow!("interrupted again: {}", unconfirmed(&publisher)));
+                    }
+                    progress.tell(INTERRUPTED);
+                }
+            }
         };
-        progress.tell(&tally.text());
+        progress.tell(&tally.text(if finished.is_ok() { "published" } else { "read" }));
         ended.and(finished)
     }
 
@@ -190,7 +201,7 @@ impl Publish {
                 sleep_until(due.into()).await;
             }
             match self.send(publisher, said).await {
-                Ok(()) => tally.published += 1,
+                Ok(()) => tally.good += 1,
                 Err(PublishError::Closed) => bail!("the publisher has ended"),
                 Err(error) => self.refuse(number, &error.into(), progress, tally)?,
             }
@@ -274,12 +285,20 @@ impl Tally {
         self.refused.values().sum()
     }
 
-    fn text(&self) -> String {
+    /// `done` says what became of the good ones: they are published only if all are confirmed.
+    fn text(&self, done: &str) -> String {
         let lines = |count: u64| if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
         let by_code: Vec<String> = self.refused.iter().map(|(code, count)| format!("{code} {count}")).collect();
         let by_code = if by_code.is_empty() { String::new() } else { format!(" ({})", by_code.join(", ")) };
-        format!("{} published, {} refused{by_code}", lines(self.published), lines(self.refused()))
+        format!("{} {done}, {} refused{by_code}", lines(self.good), lines(self.refused()))
     }
+}
+
+/// How far the broker has answered for what was published.
+fn unconfirmed(publisher: &Publisher) -> String {
+    let stats = publisher.stats();
+    // What was sent twice may be confirmed twice.
+    format!("{} of {} messages are confirmed", stats.confirmed.min(stats.messages), stats.messages)
 }
 
 async fn asked(terminate: &mut Signal, interrupt: &mut Signal) {
@@ -289,6 +308,7 @@ async fn asked(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
+const INTERRUPTED: &str = "interrupted: waits for the last confirms";
 /// Lines that cannot be published and are shown. Further ones are counted.
 const REFUSALS_SHOWN_MAX: u64 = 20;
 const EXAMPLES: &str = "\

@@ -91,12 +91,21 @@ impl Record {
         tokio::pin!(over);
         let mut tick = interval(SAVE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut messages, mut told, mut is_away, mut left_out) = (0_u64, Instant::now(), false, 0);
+        let (mut messages, mut told, mut left_out) = (0_u64, Instant::now(), 0);
+        // Whether the log is read now, and whether it ever was.
+        let (mut is_away, mut was_read) = (false, false);
         let ended = loop {
             tokio::select! {
                 found = news.recv() => match found {
-                    Some(Ok(LogNews::Messages(found))) => {
+                    Some(Ok(LogNews::Reading)) => {
+                        if !std::mem::replace(&mut was_read, true) {
+                            progress.tell("reads the log");
+                        } else if is_away {
+                            progress.say("the broker is back; goes on");
+                        }
                         is_away = false;
+                    }
+                    Some(Ok(LogNews::Messages(found))) => {
                         messages += found.len() as u64;
                         found.into_iter().try_for_each(|message| writer.push(message)).context("cannot write")?;
                     }
@@ -114,10 +123,10 @@ impl Record {
                     Some(Ok(LogNews::Lost { from, to })) => {
                         progress.say(&format!("lost: the log no longer has what came between the positions {from} and {to}"));
                     }
-                    Some(Ok(LogNews::End)) if self.until_end => break Ok(()),
+                    Some(Ok(LogNews::End)) if self.until_end => break Ok(true),
                     Some(Ok(LogNews::End)) => {}
                     Some(Err(error)) => break Err(error.into()),
-                    None => break Ok(()),
+                    None => break Ok(false),
                 },
                 _ = tick.tick() => {
                     writer.save().context("cannot write")?;
@@ -126,13 +135,24 @@ impl Record {
                         progress.tell(&format!("{messages} messages, {} bytes", writer.bytes()));
                     }
                 }
-                _ = terminate.recv() => break Ok(()),
-                _ = interrupt.recv() => break Ok(()),
-                () = &mut over => break Ok(()),
+                _ = terminate.recv() => break Ok(false),
+                _ = interrupt.recv() => break Ok(false),
+                () = &mut over => break Ok(false),
             }
         };
         if left_out > 0 {
             progress.say(&format!("{left_out} headers were left out: they are tables, lists or decimals"));
+        }
+        let ended = match ended {
+            Ok(is_all) if !was_read => bail_unless(is_all, "nothing was recorded: the log was never reached"),
+            Ok(is_all) if self.until_end => bail_unless(is_all, "ended before all was recorded that was in the log at the start"),
+            other => other.map(|_| ()),
+        };
+        if ended.is_err() && messages == 0 && !self.append {
+            // Nothing was recorded: the next try finds the name free.
+            drop(writer);
+            std::fs::remove_file(&self.file).with_context(|| format!("cannot remove {}", self.file.display()))?;
+            return ended;
         }
         self.finish(writer, messages, progress)?;
         ended
@@ -191,6 +211,10 @@ impl Record {
     }
 }
 
+fn bail_unless(is_all: bool, why: &str) -> Result<()> {
+    if is_all { Ok(()) } else { bail!("{why}") }
+}
+
 fn parse_from(text: &str) -> Result<From, String> {
     match text {
         "first" => Ok(From::First),
@@ -221,7 +245,9 @@ Examples:
   tickwire record day.twrec                                     what comes from now on, until Ctrl-C
   tickwire record hour.twrec --from first --until-end           all that the log has
   tickwire record day.twrec --append                            go on where the recorder ended or was killed
-  tickwire record market.twrec --simulated 1 --for 10m          the simulated market, without a broker";
+  tickwire record market.twrec --simulated 1 --for 10m          the simulated market, without a broker
+
+Exit codes: 0 it ended as it was asked to, 1 it failed, never reached the log, or with --until-end ended before all was recorded.";
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tickwire::publish::{Header, Publisher, RawMessage};
 use tickwire_server::ingest::default_intake;
-use tickwire_server::recording::{Book, Messages, Reader, Recorded, RecordedHeader, header_value::Value};
+use tickwire_server::recording::{Book, Messages, Reader, Recorded, RecordedHeader, RecordingError, header_value::Value};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep_until;
 
@@ -111,6 +111,7 @@ impl Replay {
         let shown = self.file.display().to_string();
         let reader = match Reader::open(&self.file) {
             Ok(reader) => reader,
+            Err(error @ RecordingError::Io(_)) => return Err(anyhow::anyhow!("{}: cannot read {shown}: {error}", error.code())),
             Err(error) => return Err(anyhow::anyhow!("{}: {shown} {error}", error.code())),
         };
         if reader.cut_bytes() > 0 {
@@ -166,7 +167,7 @@ impl Replay {
 
 impl Read {
     /// A message, or `None` after saying what is damaged.
-    fn note(&mut self, found: Result<Recorded, tickwire_server::recording::RecordingError>, progress: Progress) -> Option<Recorded> {
+    fn note(&mut self, found: Result<Recorded, RecordingError>, progress: Progress) -> Option<Recorded> {
         match found {
             Ok(message) => {
                 self.messages += 1;

@@ -105,11 +105,11 @@ impl Crowd {
                     break;
                 }
             }
-            if settled == gathering.connections as usize {
-                break;
-            }
             if self.ready == 0 && self.ended > 0 {
                 bail!("the server at {address} cannot be used: {}", self.tally.faults.first.as_deref().unwrap_or("it ends connections"));
+            }
+            if settled == gathering.connections as usize {
+                break;
             }
             if start.elapsed() > gathering.within {
                 bail!("after {} s only {settled} of {} connections are ready", gathering.within.as_secs(), gathering.connections);

@@ -295,9 +295,9 @@ mod tests {
     #[test]
     fn what_is_wrong_has_a_code() {
         for (header, line, code) in [
-            ("symbol,bid,colour", "", "unknown_column: \\\"colour\\\" stands for nothing"),
-            ("bid,ask", "", "bad_header: no column is called \\\"symbol\\\""),
-            ("symbol,bid,quote.bid", "", "bad_header: \\\"quote.bid\\\" stands for what another"),
+            ("symbol,bid,colour", "", "unknown_column: \"colour\" stands for nothing"),
+            ("bid,ask", "", "bad_header: no column is called \"symbol\""),
+            ("symbol,bid,quote.bid", "", "bad_header: \"quote.bid\" stands for what another"),
             ("symbol,bid", "A", "bad_row: has 1 values, the header 2"),
             ("symbol,bid", "A,\"1", "bad_row: has a quote that is not closed"),
             ("symbol,bid", "\"A\"x,1", "bad_row: has something between"),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tickwire::publish::PublishError;
 use tickwire::v1::FeedMessage;
 
+use crate::printable::printable;
 use crate::simulate::unix_us;
 
 /// What a line says.
@@ -67,7 +68,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.text.escape_debug())
+        write!(f, "{}: {}", self.code, printable(&self.text))
     }
 }
 

@@ -60,6 +60,11 @@ impl DeadLetters {
     pub async fn open(mut brokers: Brokers, names_prefix: &str) -> Result<Self, DeadError> {
         let names = Names::new(names_prefix);
         let connection = brokers.connect("tickwire dead").await?;
+        let (channel, held) = Self::read(&connection, &names).await.map_err(|failure| failure.at(brokers.current()))?;
+        Ok(Self { brokers, names, connection, channel, held })
+    }
+
+    async fn read(connection: &Connection, names: &Names) -> Result<(Channel, Vec<(u64, Letter)>), Failure> {
         let channel = connection.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let queue = channel.queue_declare(names.dead.clone(), passive, FieldTable::default()).await?;
@@ -74,7 +79,7 @@ impl DeadLetters {
             let delivery = delivery?;
             held.push((delivery.delivery_tag, Letter::of(delivery)));
         }
-        Ok(Self { brokers, names, connection, channel, held })
+        Ok((channel, held))
     }
 
     /// Those in hand, oldest first; copies of several nodes are one.
@@ -155,7 +160,7 @@ impl From<Failure> for DeadError {
 
 impl From<lapin::Error> for DeadError {
     fn from(error: lapin::Error) -> Self {
-        Self(error.to_string())
+        Failure::from(error).into()
     }
 }
 

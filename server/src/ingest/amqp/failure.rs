@@ -79,7 +79,11 @@ impl Failure {
 
 impl From<lapin::Error> for Failure {
     fn from(error: lapin::Error) -> Self {
-        let text = error.to_string();
+        let text = match error.kind() {
+            // Its own words name the code already; lapin would put two names of it in front.
+            lapin::ErrorKind::ProtocolError(protocol) if !protocol.get_message().as_str().is_empty() => protocol.get_message().to_string(),
+            _ => error.to_string(),
+        };
         match error.kind() {
             lapin::ErrorKind::ProtocolError(protocol) if lacks_streams(protocol.get_message().as_str()) => Self::NoStreams(text),
             lapin::ErrorKind::ProtocolError(protocol) if is_refusal(protocol.get_id(), protocol.get_message().as_str()) => {

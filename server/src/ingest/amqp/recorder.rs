@@ -38,6 +38,8 @@ pub enum RecordFrom {
 /// What a recorder is told.
 #[derive(Debug)]
 pub enum LogNews {
+    /// The log is read now, at the start and after each outage.
+    Reading,
     /// Messages, in order.
     Messages(Vec<Recorded>),
     /// So many headers of the messages that follow are tables, lists or decimals, and are left out.
@@ -149,7 +151,10 @@ impl Follower {
         let connection = self.brokers.connect("tickwire record").await?;
         let tail = tail::probe(&connection, &self.names.log, self.credit.grant(PREFETCH)).await?;
         let mut expected = self.last;
-        if expected.is_some_and(|last| tail.is_none_or(|tail| tail < last.seq)) {
+        // Where nothing was told yet, the end at the start stands for the last message: beyond the end of another log the broker would wait in
+        // silence, and what is published meanwhile would be missing.
+        let known = expected.map(|last| last.seq).or(self.tail.flatten());
+        if known.is_some_and(|known| tail.is_none_or(|tail| tail < known)) {
             return Err(Ended::Changed);
         }
         // Also after an outage before the first message: what came meanwhile is what was to be recorded.
@@ -163,9 +168,12 @@ impl Follower {
         let mut granted = self.credit.grant(PREFETCH);
         let (mut channel, consumer) = read_stream(&connection, &self.names.log, offset, granted).await?;
         let mut deliveries = consumer.ready_chunks(MESSAGES_MAX);
+        self.tell(LogNews::Reading).await?;
         let (mut told_end, mut is_known) = (false, false);
         loop {
-            if !told_end && end.is_none_or(|end| self.last.is_some_and(|last| last.seq >= end)) {
+            // Whoever begins behind the end has nothing of what was there.
+            let begins_behind = self.from == RecordFrom::Next && self.last.is_none();
+            if !told_end && (begins_behind || end.is_none_or(|end| self.last.is_some_and(|last| last.seq >= end))) {
                 told_end = true;
                 self.tell(LogNews::End).await?;
             }
