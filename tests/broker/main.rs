@@ -8,6 +8,7 @@ mod dead;
 mod encrypted;
 mod feeds;
 mod holes;
+mod honesty;
 mod house;
 mod links;
 mod log_faults;

@@ -20,29 +20,59 @@ use super::snapshot::{self, Snapshot};
 use super::view::wait_until;
 use super::watch_ws;
 
-/// Content type, encoding and body of poison, and why it is refused. Of the last two, the key is the fault, or the size.
-const POISON: [(&str, &str, &[u8], &str); 10] = [
-    ("text/csv", "", b"187.42", "content_type"),
-    ("application/json", "br", b"{\"quote\":{\"last\":\"1\"}}", "content_encoding"),
-    ("application/json", "gzip", b"{\"quote\":{\"last\":\"1\"}}", "undecodable"),
-    ("application/json", "", b"{\"quote\":{\"last\":", "undecodable"),
-    ("application/x-protobuf", "", &[0xff, 0xff, 0xff], "undecodable"),
-    ("application/json", "", b"{}", "empty"),
-    ("application/json", "", b"{\"quote\":{\"last\":\"NaN\"}}", "bad_value"),
-    ("application/json", "", b"{\"quote\":{\"last\":\"0.1234567890123\"}}", "scale_out_of_range"),
-    ("application/json", "", b"{\"quote\":{\"last\":\"1\"}}", "bad_symbol"),
-    ("application/json", "", b"", "too_large"),
+/// Beginning of the routing key, content type, encoding and body of poison, and why it is refused: every cause that there is. The bodies of the
+/// last two are made large.
+const POISON: [(&str, &str, &str, &[u8], &str); 15] = [
+    ("p.poison.", "text/csv", "", b"187.42", "content_type"),
+    ("p.poison.", "application/json", "br", QUOTE, "content_encoding"),
+    ("p.poison.", "application/json", "gzip", QUOTE, "undecodable"),
+    ("p.poison.", "application/json", "", b"{\"quote\":{\"last\":", "undecodable"),
+    ("p.poison.", "application/x-protobuf", "", &[0xff, 0xff, 0xff], "undecodable"),
+    ("p.poison.", "application/json", "", b"{}", "empty"),
+    ("p.poison.", "application/json", "", b"{\"quote\":{\"last\":\"NaN\"}}", "bad_value"),
+    ("p.poison.", "application/json", "", b"{\"quote\":{\"last\":\"0.1234567890123\"}}", "scale_out_of_range"),
+    ("p.poison..", "application/json", "", QUOTE, "bad_symbol"),
+    ("poison.", "application/json", "", QUOTE, "outside_prefix"),
+    ("p.space.", "application/json", "", QUOTE, "outside_namespace"),
+    ("p.cap.", "application/json", "", QUOTE, "too_many_instruments"),
+    ("p.plain.", "application/json", "", QUOTE, "implausible"),
+    ("p.poison.", "application/json", "", b"", "too_many_updates"),
+    ("p.poison.", "application/json", "", b"", "too_large"),
 ];
+const QUOTE: &[u8] = b"{\"quote\":{\"last\":\"1\"}}";
+/// Feeds that allow less than others.
+const RULES: &str = r#"
+routing_prefix = "p."
+[[feed.rules]]
+feed = "space"
+pattern = "space.#"
+namespace = "space.of.its.own."
+[[feed.rules]]
+feed = "cap"
+pattern = "cap.#"
+instruments_max = 1
+[[feed.rules]]
+feed = "plain"
+pattern = "plain.#"
+price_min = "1.01"
+"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_100_000_messages_the_thousand_that_are_poison_are_set_aside_and_no_other() {
-    let node = Node::open(&shared().url(), "many.").await;
+    let mut node = Node::at(&shared().url(), "many.");
+    node.configure(RULES);
+    node.start_server();
+    node.ready(200).await;
     let mut view = watch_ws::watch(node.address, "stock.#", 0, true);
     let connection = Connection::connect(&shared().url(), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     let mut last = HashMap::new();
     let mut poison = Vec::new();
+    let many = format!("{{\"updates\":[{}]}}", vec![String::from_utf8_lossy(QUOTE); 1_001].join(",")).into_bytes();
+    let large = vec![b' '; (1 << 20) + 1];
+    // The one instrument that its feed may have.
+    send(&channel, "p.cap.ONLY", "application/json", "", QUOTE).await.await.unwrap();
     for block in 0..MESSAGES / BLOCK {
         // A node copies at most a hundred refused messages a second.
         let not_before = Instant::now() + Duration::from_millis(700);
@@ -50,11 +80,15 @@ async fn of_100_000_messages_the_thousand_that_are_poison_are_set_aside_and_no_o
         for turn in block * BLOCK..(block + 1) * BLOCK {
             if turn % 100 == 50 {
                 let at = poison.len();
-                // Large ones are large: a few are enough.
-                let (content_type, encoding, body, reason) = POISON[if at % 100 == 0 { 9 } else { at % 9 }];
-                let key = if reason == "bad_symbol" { format!("poison..{at}") } else { format!("poison.{at}") };
-                let large = vec![b' '; (1 << 20) + 1];
-                let body = if reason == "too_large" { &large } else { body };
+                // Of the largest a few are enough.
+                let (prefix, content_type, encoding, body, reason) =
+                    POISON[if at % 100 == 0 { POISON.len() - 1 } else { at % (POISON.len() - 1) }];
+                let key = format!("{prefix}{at}");
+                let body = match reason {
+                    "too_large" => &large,
+                    "too_many_updates" => &many,
+                    _ => body,
+                };
                 confirms.push(send(&channel, &key, content_type, encoding, body).await);
                 poison.push((key, reason));
                 continue;
@@ -63,18 +97,18 @@ async fn of_100_000_messages_the_thousand_that_are_poison_are_set_aside_and_no_o
             let update = Update { body: Some(Body::Quote(oracle::quote(index, version))), ..Default::default() };
             let message = FeedMessage { updates: vec![update], ..Default::default() };
             let symbol = format!("stock.S{index}");
-            confirms.push(send(&channel, &symbol, "application/x-protobuf", "", &message.encode_to_vec()).await);
+            confirms.push(send(&channel, &format!("p.{symbol}"), "application/x-protobuf", "", &message.encode_to_vec()).await);
             last.insert(symbol, version);
         }
         for stored in join_all(confirms).await {
             assert!(stored.unwrap().take_message().is_none(), "the log takes it");
         }
-        node.counted("feed_messages_total", (block + 1) as u64 * BLOCK as u64).await;
+        node.counted("feed_messages_total", 1 + (block + 1) as u64 * BLOCK as u64).await;
         sleep_until(not_before).await;
     }
     wait_until(&mut view, "the last versions are seen", |view| view.versions == last).await;
     assert_eq!((view.borrow().faults.clone(), view.borrow().connections), (Vec::new(), 1));
-    assert_eq!(node.count("feed_updates_total").await, (MESSAGES - poison.len() as i64) as u64);
+    assert_eq!(node.count("feed_updates_total").await, 1 + (MESSAGES - poison.len() as i64) as u64);
     assert_eq!(node.count("broker_failures_total").await, 0);
     node.counted("dead_letters_written_total", poison.len() as u64).await;
     assert_eq!(node.count("dead_letters_dropped_total").await, 0);

@@ -7,7 +7,7 @@ use tickwire::publish::{Publisher, PublisherState};
 use tickwire::v1::{FeedMessage, Quote, Status, TradingPhase, Update, update::Body};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The quote of instrument `index` at `version`, in mantissas at scales 2 and 0.
 pub(crate) fn quote(index: i64, version: i64) -> Quote {
@@ -44,7 +44,8 @@ impl Default for Load {
     }
 }
 
-/// A feed that publishes version after version through the kit until it is ended: quotes, and events that are numbered per instrument.
+/// A feed that publishes version after version through the kit until it is ended: quotes, events that are numbered per instrument, and its own
+/// clock, by which clients find out whether they are lied to.
 pub(crate) struct Feed {
     publisher: Publisher,
     wish: watch::Sender<Wish>,
@@ -74,7 +75,8 @@ impl Feed {
         let builder = builder.name("oracle").exchange(&format!("{}tickwire.feed", load.names));
         let publisher = builder.alive("stock.alive", Duration::from_millis(500)).start().unwrap();
         let (wish, wishes) = watch::channel(Wish::GoOn);
-        let task = tokio::spawn(Turns { publisher: publisher.clone(), load, wishes, last: HashMap::new() }.run());
+        let turns = Turns { publisher: publisher.clone(), load, wishes, last: HashMap::new(), clock_at: Instant::now() };
+        let task = tokio::spawn(turns.run());
         Self { publisher, wish, task }
     }
 
@@ -83,7 +85,7 @@ impl Feed {
         self.wish.send_replace(Wish::Narrow);
     }
 
-    /// From now on there are signs of life only. Returns when everything else is stored.
+    /// From now on there are signs of life and the clock only. Returns when everything else is stored.
     pub(crate) async fn pause(&self) {
         self.wish.send_replace(Wish::Pause);
         // A turn may be under way.
@@ -119,12 +121,18 @@ struct Turns {
     load: Load,
     wishes: watch::Receiver<Wish>,
     last: HashMap<String, i64>,
+    /// When the clock is due.
+    clock_at: Instant,
 }
 
 impl Turns {
     async fn run(mut self) -> HashMap<String, i64> {
         let mut turn = 0;
         loop {
+            if self.clock_at <= Instant::now() {
+                self.clock_at = Instant::now() + CLOCK_EVERY;
+                self.tell_clock(true).await;
+            }
             let wish = *self.wishes.borrow();
             match wish {
                 Wish::End => break,
@@ -146,8 +154,14 @@ impl Turns {
             }
             sleep(TURN).await;
         }
+        self.tell_clock(false).await;
         self.publisher.flush().await.unwrap();
         self.last
+    }
+
+    async fn tell_clock(&self, runs: bool) {
+        let reading = Quote { last: Some(unix_us() as i64 / 1_000), volume: Some(i64::from(runs)), ..Default::default() };
+        self.publisher.update(CLOCK, Update { body: Some(Body::Quote(reading)), ..Default::default() }).await.unwrap();
     }
 
     async fn publish(&mut self, symbol: String, version: i64, body: Body) {
@@ -167,7 +181,7 @@ fn event(number: i64) -> Status {
     Status { phase: phase as i32, reason: number.to_string(), ..Default::default() }
 }
 
-fn unix_us() -> u64 {
+pub(crate) fn unix_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
 }
 
@@ -177,5 +191,8 @@ pub(crate) const SYMBOLS: i64 = 40;
 const EVENT_SYMBOLS: i64 = 4;
 /// Instruments of the feed.
 pub(crate) const INSTRUMENTS: usize = (SYMBOLS + EVENT_SYMBOLS) as usize;
+/// The clock of the feed: milliseconds since 1970 as its last price, and whether it runs as its volume.
+pub(crate) const CLOCK: &str = "stock.CLOCK";
+const CLOCK_EVERY: Duration = Duration::from_millis(250);
 /// Between two turns of the feed.
 const TURN: Duration = Duration::from_millis(5);

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use tickwire::v1::{FeedHealth, Quote, Status};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::honesty::Honesty;
 use super::house::WITHIN;
 use super::oracle;
 use super::story::Story;
@@ -20,6 +21,7 @@ pub(crate) struct View {
     pub(crate) connections: u32,
     /// Of instruments with numbered events.
     stories: HashMap<String, Story>,
+    honesty: Honesty,
     /// Of the log, and how often it changed.
     epoch: Option<String>,
     logs: u32,
@@ -30,6 +32,12 @@ impl View {
     /// A quote came. With `prove`, it has to be one of the oracle's, and not older than what was seen before, on any connection. One
     /// without fields says that a new log does not know it yet.
     pub(crate) fn quote(&mut self, symbol: &str, quote: Quote, prove: bool) {
+        if symbol == oracle::CLOCK {
+            if let Some(volume) = quote.volume {
+                self.honesty.clock(quote.last.filter(|_| volume > 0));
+            }
+            return;
+        }
         if prove && quote != Quote::default() {
             match oracle::version(symbol, &quote) {
                 Ok(version) => {
@@ -72,6 +80,11 @@ impl View {
         self.logs += 1;
     }
 
+    /// A frame was read to its end.
+    pub(crate) fn frame(&mut self) {
+        self.honesty.frame(Instant::now(), oracle::unix_us() as i64 / 1_000, self.health.last() == Some(&FeedHealth::Live));
+    }
+
     /// Gaps that were told for instruments with events.
     pub(crate) fn gaps(&self) -> usize {
         self.stories.values().map(Story::gaps).sum()
@@ -101,6 +114,7 @@ pub(crate) async fn wait_until(view: &mut watch::Receiver<View>, what: &str, wan
 pub(crate) async fn wait_for_versions(view: &mut watch::Receiver<View>, who: &str, last: &HashMap<String, i64>) {
     wait_until(view, &format!("{who} sees the last versions {last:?}"), |view| view.versions == *last).await;
     assert_eq!(view.borrow().faults, Vec::<String>::new(), "{who}");
+    assert_eq!(view.borrow().honesty.fault(), None, "{who}");
     let losses =
         |(symbol, story): (&String, &Story)| story.silent_losses().into_iter().map(|loss| format!("{symbol}: {loss}")).collect::<Vec<_>>();
     assert_eq!(view.borrow().stories.iter().flat_map(losses).collect::<Vec<_>>(), Vec::<String>::new(), "{who}");

@@ -82,6 +82,7 @@ fn note(view: &mut View, frame: &Value, names: &HashMap<u64, String>, prove: boo
         let quote = Quote { bid: price("bid"), ask: price("ask"), last: price("last"), volume: quantity("volume"), ..Default::default() };
         view.quote(update["symbol"].as_str().unwrap(), quote, prove);
     }
+    view.frame();
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -71,6 +71,7 @@ async fn session(
                     _ => {}
                 }
             }
+            view.frame();
         });
     }
     Ok(())
