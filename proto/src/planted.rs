@@ -70,6 +70,8 @@ faults! {
     UntoldTradeLoss: Complete,
     /// A client that was given the newest state gets the older trades of its lane behind it.
     TradesBehindState: Complete,
+    /// A client that comes back to a node behind its token is told the single trades below it.
+    TradesBelowToken: Complete,
     /// A client that waits for its images is given deltas.
     DeltaBeforeImage: Honest,
     /// The images leave before the ack of their Subscribe.
@@ -150,6 +152,8 @@ faults! {
     ClientBeginsBehindEvents: Complete,
     /// The client keeps the loss of single trades to itself, where only the rest was resumed.
     ClientResumesTradesAlways: Complete,
+    /// The client takes the token of one node to cover the single trades that it asked another one for later.
+    ClientHoldsLaterTrades: Complete,
     /// The client gives a new subscription the trades of one that has ended.
     ClientTakesTradesOfOthers: Complete,
     /// The client shows an event without the unread state before it.

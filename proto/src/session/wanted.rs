@@ -203,6 +203,10 @@ impl Wanted {
                 }
                 break;
             }
+            if !held_first && terms.trades && !target.wire.terms().is_some_and(|before| before.trades) {
+                // A token of another node may be ahead of the trades that this one is about to tell: it does not cover them.
+                target.held &= self.has_token || planted(Fault::ClientHoldsLaterTrades);
+            }
             (target.told, target.wire) = (true, Wire::Asked { request, terms });
             target.resumes_trades |= held_first && terms.trades;
             let named = if target.wild { subscribe_item::Target::Pattern } else { subscribe_item::Target::Symbol };

@@ -280,6 +280,42 @@ fn trades_are_asked_for_with_the_token_once_they_are_held() {
 }
 
 #[test]
+fn a_token_does_not_cover_trades_that_were_asked_for_later_of_a_node_that_may_be_behind_it() {
+    // No token has come of the second connection: its node may tell trades below that of the first, and the next one goes on behind it.
+    check(
+        "subscribe stock.A; live; image stock.A seq=5 last=1.00; cut; wait 1s; open; welcome resumed; ack; announce stock.A; complete;
+         subscribe stock.A trades; ack; image stock.A seq=4 last=1.00; complete; event stock.A seq=6 trade=1.01; read 2;
+         cut; wait 1s; open; welcome resume=IMAGES; ack; image stock.A seq=8 last=1.02; complete; event stock.A seq=9 trade=1.05; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 ready #2
+            1.000 send subscribe stock.A+trades
+            1.000 read [trade 100 @ 1.01] stock.A last 1.00
+            1.000 read stock.A last 1.00
+            1.000 Backoff (connection lost)
+            1.008 Connecting
+            1.008 open #2
+            2.000 send hello
+            2.000 send subscribe stock.A+trades
+            2.000 Syncing (welcomed as n1-1)
+            2.000 ready #2
+            2.000 Live
+            2.000 read [events lost between 5 and 9] stock.A
+            2.000 read [trade 100 @ 1.05] stock.A last 1.02
+            2.000 read stock.A last 1.02
+        "#]],
+    );
+}
+
+#[test]
 fn trades_that_only_begin_after_a_reconnect_are_a_gap_to_whoever_waited_for_them() {
     // Asked for while there was no connection, and held before without them: the server is asked with the token.
     check(

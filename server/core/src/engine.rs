@@ -80,6 +80,8 @@ pub struct Engine {
     epoch: String,
     /// Everything up to here has been applied.
     position: Option<u64>,
+    /// The highest token of this log that a connection was resumed with ahead of this node: it may want no single trades until there.
+    trades_after: Option<u64>,
     /// The book is complete; before, subscribes are held back.
     synced: bool,
     /// The book started over while subscribers held images of it: they get new ones when it is complete.
@@ -128,6 +130,7 @@ impl Engine {
             feeds: Vec::new(),
             epoch: String::new(),
             position: None,
+            trades_after: None,
             synced: false,
             restarted: false,
             draining: None,

@@ -86,6 +86,8 @@ pub(super) struct Rare {
     pub(super) held: Vec<v1::ClientFrame>,
     /// What the client had been told: by its resume token, for the first Subscribe, or when the node began to read the same log again.
     pub(super) resume: Option<Told>,
+    /// The resume token, while this node is behind it: single trades that were asked for with it begin behind it.
+    pub(super) trades_after: Option<u64>,
     /// When events did not fit lately. At most [`OVERFLOWS_MAX`].
     pub(super) overflows: Vec<Moment>,
 }
@@ -118,7 +120,7 @@ pub(super) struct Subscription {
     /// Named by symbol, with this rate and trades; otherwise it comes by a pattern.
     pub(super) named: Option<Named>,
     pub(super) class: RateClass,
-    /// [`TRADES`] and [`TOLD`].
+    /// [`TRADES`], [`RESUMES_TRADES`] and [`TOLD`].
     marks: u8,
 }
 
@@ -135,11 +137,14 @@ pub(super) struct PatternWant {
     pub(super) pattern: Pattern,
     pub(super) rate: Option<RateClass>,
     pub(super) trades: bool,
+    /// Trades were asked for with the resume token.
+    pub(super) resumes_trades: bool,
 }
 
 impl Rare {
     fn is_empty(&self) -> bool {
-        self.session.is_empty() && self.held.is_empty() && self.resume.is_none() && self.overflows.is_empty()
+        let waits = self.resume.is_some() || self.trades_after.is_some();
+        self.session.is_empty() && self.held.is_empty() && !waits && self.overflows.is_empty()
     }
 }
 
@@ -153,6 +158,12 @@ impl Subscription {
     pub(super) fn place(&mut self, position: u32, class: RateClass, trades: bool) {
         (self.position, self.class) = (position, class);
         self.mark(TRADES, trades);
+        self.mark(RESUMES_TRADES, trades && self.marks & RESUMES_TRADES != 0);
+    }
+
+    /// Its trades were asked for with the resume token.
+    pub(super) fn resume_trades(&mut self) {
+        self.mark(RESUMES_TRADES, true);
     }
 
     pub(super) const fn is_placed(&self) -> bool {
@@ -272,6 +283,31 @@ impl Connection {
         self.rare.as_mut()?.resume.take()
     }
 
+    /// The node is behind the resume token: the single trades that its Subscribe asks for begin behind it, and those of instruments that
+    /// join its patterns later.
+    pub(super) fn begin_trades_after(&mut self, told: u64, ids: &[InstrumentId]) {
+        self.rare().trades_after = Some(told);
+        for id in ids {
+            if let Some(subscription) = self.subscription(*id).filter(|subscription| subscription.trades()) {
+                subscription.resume_trades();
+            }
+        }
+        self.patterns.iter_mut().for_each(|want| want.resumes_trades = want.trades);
+    }
+
+    /// The position behind which the single trades of an instrument begin, if they were asked for with a token that this node is behind.
+    pub(super) fn trades_after(&self, instrument: InstrumentId) -> Option<u64> {
+        let after = self.rare.as_deref()?.trades_after.filter(|_| !planted(Fault::TradesBelowToken))?;
+        self.find(instrument).is_some_and(|index| self.subscriptions[index].marks & RESUMES_TRADES != 0).then_some(after)
+    }
+
+    /// Forgets that the node was behind the token, once it is there. No `position`: the token is of another log.
+    pub(super) fn pass_token(&mut self, position: Option<u64>) {
+        if let Some(rare) = self.rare.as_deref_mut() {
+            rare.trades_after = rare.trades_after.filter(|after| position.is_some_and(|position| position < *after));
+        }
+    }
+
     pub(super) fn take_held(&mut self) -> Vec<v1::ClientFrame> {
         self.rare.as_mut().map(|rare| core::mem::take(&mut rare.held)).unwrap_or_default()
     }
@@ -371,6 +407,8 @@ const UNPLACED: u32 = u32::MAX;
 const TRADES: u8 = 1;
 /// Mark of a subscription: its info has been sent.
 const TOLD: u8 = 2;
+/// Mark of a subscription: single trades were asked for with the resume token.
+const RESUMES_TRADES: u8 = 4;
 /// Patterns of one connection; each is tried on every instrument that one of them names. More are refused.
 pub(super) const PATTERNS_MAX: usize = 64;
 /// Commands of one connection that wait. One more before Welcome, and Welcome is not held back any longer; one more before the book is

@@ -235,7 +235,7 @@ impl Engine {
             if let Some(lane) = lane.filter(|_| subscription.is_some_and(|subscription| subscription.trades())) {
                 // The state is ahead of its lane now, and the trades that the lane still keeps are older.
                 let lane = lanes.get_mut(lane);
-                let (lost, start) = lane.trades_of(slot);
+                let (lost, start) = lane.trades_of(slot, connection.trades_after(id));
                 for trade in &lane.trades[start..] {
                     let range = dispatch.store(|out| out.extend_from_slice(trade.record(connection.encoding)));
                     bytes += range.end - range.start;
@@ -261,6 +261,10 @@ impl Engine {
         let silent = !self.dispatch.is_listed(slot) && connection.last_written + connection.heartbeat() <= now;
         if !silent && !connection.heartbeat_due && connection.last_heartbeat + HEARTBEAT_WITHIN > now {
             return;
+        }
+        let position = self.position;
+        if let Some(connection) = self.roster.get_mut(slot) {
+            connection.pass_token(position.or(Some(0)));
         }
         let token = self.watermark(slot).map(|told| token::write(&self.epoch, told)).unwrap_or_default();
         self.dispatch.push_control(slot, Control::Heartbeat(v1::Heartbeat { token }));

@@ -295,11 +295,18 @@ impl Lane {
         self.ticket = None;
     }
 
-    /// The trades that a subscriber gets: first and last position of those that found no room, and the place of the first that is kept.
-    pub(super) fn trades_of(&self, slot: u32) -> (Option<(u64, u64)>, usize) {
-        let Some((_, seq)) = self.ahead.iter().find(|(ahead, _)| *ahead == slot) else { return (self.trades_lost, 0) };
-        let lost = self.trades_lost.filter(|(_, last)| last > seq).map(|(first, last)| (first.max(seq + 1), last));
-        (lost, self.trades.partition_point(|trade| trade.seq <= *seq))
+    /// The trades that a subscriber gets, of those behind `after`: first and last position of those that found no room, and the place of
+    /// the first that is kept.
+    pub(super) fn trades_of(&self, slot: u32, after: Option<u64>) -> (Option<(u64, u64)>, usize) {
+        let told = self.ahead.iter().find(|(ahead, _)| *ahead == slot).map(|(_, seq)| *seq);
+        let Some(seq) = told.max(after) else { return (self.trades_lost, 0) };
+        let lost = self.trades_lost.filter(|(_, last)| *last > seq).map(|(first, last)| (first.max(seq + 1), last));
+        (lost, self.trades.partition_point(|trade| trade.seq <= seq))
+    }
+
+    /// Whether it keeps trades at or below a position.
+    pub(super) fn has_trades_until(&self, seq: Option<u64>) -> bool {
+        self.trades_lost.map(|(first, _)| first).or(self.trades.first().map(|trade| trade.seq)).is_some_and(|first| Some(first) <= seq)
     }
 
     /// Notes that a subscriber has been told everything up to `seq`, ahead of the lane.

@@ -33,8 +33,12 @@ impl Engine {
             let was_named = !self.epoch.is_empty();
             for (_, connection) in self.roster.iter_mut() {
                 let resumes = connection.take_resume().is_some();
+                connection.pass_token(None);
                 connection.foreign |= resumes || !connection.subscriptions.is_empty() || (was_named && connection.is_live());
             }
+        }
+        if self.epoch != epoch {
+            self.trades_after = None;
         }
         self.epoch = epoch.to_string();
         self.position = None;
@@ -219,10 +223,11 @@ impl Engine {
 
     /// Gives what is pending in a lane to all its subscribers: straight into their lists, or as marks into their outboxes.
     pub(super) fn speak(&mut self, now: Moment, lane: u32, records_max: usize) {
-        let Self { book, lanes, dispatch, roster, config, stats, scratch, .. } = self;
+        let Self { book, lanes, dispatch, roster, config, stats, scratch, trades_after, .. } = self;
         let lane = lanes.get_mut(lane);
         let Some(instrument) = book.get(lane.instrument).filter(|_| lane.has_news()) else { return };
         let leads = lane.leads();
+        let is_behind = lane.has_trades_until(*trades_after);
         let pending = lane.speak(now);
         let mut merged = 0;
         let mut encoded = [false; 2];
@@ -253,7 +258,8 @@ impl Engine {
             }
             let is_held = leads.is_some_and(|class| dispatch.hold(now, slot, class));
             if subscriber.trades() {
-                let (lost, start) = lane.trades_of(slot);
+                let after = if is_behind { roster.get(slot).and_then(|connection| connection.trades_after(lane.instrument)) } else { None };
+                let (lost, start) = lane.trades_of(slot, after);
                 if let Some((first, last)) = lost {
                     stats.gaps += 1;
                     dispatch.push_control(slot, gap(lane.instrument, first, last));

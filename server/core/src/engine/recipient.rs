@@ -50,7 +50,7 @@ impl Recipient<'_> {
         if !self.connection.is_live() {
             return;
         }
-        let (lost, start) = lane.trades_of(self.slot);
+        let (lost, start) = lane.trades_of(self.slot, self.connection.trades_after(lane.instrument));
         if let Some((first, last)) = lost {
             self.connection.outbox().lose(lane.instrument, first, last);
             touch_if_ready(self.connection, self.dispatch, self.slot);

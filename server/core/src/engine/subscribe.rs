@@ -94,8 +94,14 @@ impl Engine {
             connection.outbox().mark(id, &pending);
             touch_if_ready(connection, &mut self.dispatch, slot);
             self.dispatch.set_open(slot, false);
+            let resumes_trades = connection.patterns.iter().any(|want| want.resumes_trades && want.pattern.matches(&instrument.symbol));
             self.enter(slot, id, None);
             self.place(self.now, slot, id, class, trades);
+            if let Some(subscription) = self.roster.get_mut(slot).and_then(|connection| connection.subscription(id)) {
+                if resumes_trades {
+                    subscription.resume_trades();
+                }
+            }
         }
     }
 
@@ -162,9 +168,9 @@ impl Engine {
                 (text, outcome.map(|(id, min_ms)| (id.0, 0, min_ms)))
             }
             Some(Target::Pattern(text)) => {
-                let outcome = Pattern::parse(&text)
-                    .map_err(|_| ErrorCode::BadSymbol)
-                    .and_then(|pattern| self.want_pattern(slot, PatternWant { pattern, rate, trades: item.trades }, plan));
+                let outcome = Pattern::parse(&text).map_err(|_| ErrorCode::BadSymbol).and_then(|pattern| {
+                    self.want_pattern(slot, PatternWant { pattern, rate, trades: item.trades, resumes_trades: false }, plan)
+                });
                 (text, outcome.map(|(matched, min_ms)| (0, matched, min_ms)))
             }
             None => (String::new(), Err(ErrorCode::BadSymbol)),
@@ -233,7 +239,10 @@ impl Engine {
             return Err(ErrorCode::NotEntitled);
         }
         match known {
-            Some(index) => connection.patterns[index] = want,
+            Some(index) => {
+                let resumes_trades = want.trades && connection.patterns[index].resumes_trades;
+                connection.patterns[index] = PatternWant { resumes_trades, ..want };
+            }
             None => {
                 self.patterns.insert(&want.pattern, slot);
                 connection.patterns.push(want);
@@ -254,6 +263,10 @@ impl Engine {
         let Some(connection) = self.roster.get_mut(slot) else { return };
         connection.subscriptions.shrink_to_fit();
         let resume = connection.take_resume();
+        if let Some(told) = resume.flatten().filter(|told| Some(*told) > self.position) {
+            connection.begin_trades_after(told, fresh);
+            self.trades_after = self.trades_after.max(Some(told));
+        }
         let mut images_follow = 0;
         for id in fresh {
             let (Some(instrument), true) = (self.book.get(*id), connection.find(*id).is_some()) else { continue };
@@ -289,7 +302,8 @@ impl Engine {
                 missing.zip(instrument.event_seq.filter(|newest| Some(*newest) > told)).map(|(missing, newest)| missing.min(newest));
             // Single trades are not kept for those who come back.
             let wants_trades = connection.subscriptions[index].trades();
-            let trades = instrument.trade_seq.filter(|newest| wants_trades && Some(*newest) > told);
+            let after = told.max(connection.trades_after(*id));
+            let trades = instrument.trade_seq.filter(|newest| wants_trades && Some(*newest) > after);
             if let Some(last) = events.max(trades) {
                 connection.outbox().lose(*id, told.map_or(0, |seq| seq.saturating_add(1)), last);
             }

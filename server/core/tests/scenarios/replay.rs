@@ -61,20 +61,20 @@ fn an_instrument_that_appeared_meanwhile_is_told_from_its_first_event() {
 
 #[test]
 fn a_token_ahead_of_the_log_is_taken_and_nothing_older_is_lost() {
-    // Of a node that is further, or a log that has lost its end: what comes is told, and the client drops what it has.
+    // Of a node that is further: states and events are told, and the client drops what it has. Single trades begin behind the token.
     check(
         "
             new stock.A; quote stock.A 1 bid=1; status stock.A 2 HALTED
             open a resume=log:9; sub a stock.A@0+trades
-            quote stock.A 3 bid=2 image; status stock.A 4 OPEN; trade stock.A 5 price=2
+            quote stock.A 3 bid=2 image; status stock.A 4 OPEN; trade stock.A 5 price=2; trade stock.A 10 price=3
             wait 5000",
         expect![[r#"
             0 a: welcome RESUMED heartbeat=5000
             0 a: ack stock.A@0 images=0
             0 a: info stock.A | complete
             0 a: heartbeat log:2
-            0 a: quote stock.A #3 bid=2 IMAGE | status stock.A #4 OPEN EVENT | trade stock.A #5 2x1
-            5000 a: heartbeat log:5
+            0 a: quote stock.A #3 bid=2 IMAGE | status stock.A #4 OPEN EVENT | trade stock.A #10 3x1
+            5000 a: heartbeat log:10
         "#]],
     );
 }

@@ -145,3 +145,106 @@ fn trades_asked_for_with_a_token_are_a_gap_since_the_token() {
         "#]],
     );
 }
+
+#[test]
+fn trades_asked_for_with_a_token_begin_behind_it_also_where_the_node_is_not_there_yet() {
+    // The token is of a node that was ahead of this one. Told 4 and 5, `a` would lose 6 without a word if it came back with the same token.
+    check(
+        "
+            new stock.A; quote stock.A 1 last=1; trade stock.A 2 price=2
+            open a resume=log:6; sub a stock.*@1000+trades
+            open b; sub b stock.A@1000+trades
+            trade stock.A 4 price=4
+            trade stock.A 5 price=5; new stock.B; quote stock.B 5 last=5; trade stock.B 5 price=5
+            trade stock.A 6 price=6
+            wait 1000
+            trade stock.A 7 price=7; trade stock.B 7 price=7
+            wait 1000",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.*@1000x1 images=0
+            0 a: info stock.A | complete
+            0 a: heartbeat log:2
+            0 b: welcome FRESH heartbeat=5000
+            0 b: ack stock.A@1000 images=1
+            0 b: info stock.A | quote stock.A #2 last=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:2
+            0 b: trade stock.A #4 4x1
+            0 a: info stock.B | quote stock.B #5 last=5 IMAGE
+            1000 b: trade stock.A #5 5x1 | trade stock.A #6 6x1
+            1000 a: trade stock.B #7 7x1
+            2000 a: trade stock.A #7 7x1
+            2000 b: trade stock.A #7 7x1
+        "#]],
+    );
+}
+
+#[test]
+fn trades_below_a_token_are_kept_from_it_whatever_its_socket_and_its_rate() {
+    check(
+        "
+            new stock.A; quote stock.A 1 last=1
+            open a resume=log:5; sub a stock.A@1000+trades; block a
+            trade stock.A 2 price=2; trade stock.A 3 price=3
+            unblock a
+            sub a stock.A@500+trades
+            trade stock.A 4 price=4; trade stock.A 5 price=5; trade stock.A 6 price=6
+            sub a stock.A@250+trades
+            trade stock.A 7 price=7; status stock.A 8 HALTED",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.A@1000 images=0
+            0 a: info stock.A | complete
+            0 a: heartbeat log:1
+            0 a: ack stock.A@500 images=1 | quote stock.A #3 last=1 IMAGE
+            0 a: complete
+            0 a: trade stock.A #6 6x1
+            0 a: ack stock.A@250 images=1 | quote stock.A #6 last=1 IMAGE
+            0 a: complete
+            0 a: trade stock.A #7 7x1 | status stock.A #8 HALTED EVENT
+        "#]],
+    );
+}
+
+#[test]
+fn trades_that_a_later_subscribe_brings_do_not_begin_behind_the_token() {
+    // The token covers the symbol without trades: those of the pattern begin with its images.
+    check(
+        "
+            new stock.A; quote stock.A 1 last=1
+            open a resume=log:5; sub a stock.A@0; sub a stock.*@0+trades
+            trade stock.A 4 price=4",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.A@0 images=0
+            0 a: ack stock.*@0x1 images=1
+            0 a: info stock.A | quote stock.A #1 last=1 IMAGE
+            0 a: complete
+            0 a: complete
+            0 a: heartbeat log:1
+            0 a: trade stock.A #4 4x1
+        "#]],
+    );
+}
+
+#[test]
+fn a_token_says_nothing_of_the_trades_of_another_log() {
+    check(
+        "
+            new stock.A; quote stock.A 1 last=1
+            open a resume=log:9; sub a stock.A@0+trades
+            trade stock.A 2 price=2
+            reset next; quote stock.A 1 last=5; synced
+            trade stock.A 3 price=3",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack stock.A@0 images=0
+            0 a: info stock.A | complete
+            0 a: heartbeat log:1
+            0 a: error RESUME_EXPIRED epoch=next: the log was reset; images follow
+            0 a: info stock.A | quote stock.A #1 last=5 IMAGE
+            0 a: trade stock.A #3 3x1
+        "#]],
+    );
+}

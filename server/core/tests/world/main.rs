@@ -1,7 +1,8 @@
 //! Both ends in one simulated world, held against a truth of its own: the five promises, for every order of events.
 //!
 //! Everything comes from one seed. `SEED=7` replays a world and prints all that happened in it, `SEEDS=100000` plays as many,
-//! `FIRST=5000` begins elsewhere, `MINUTES=5` makes each that long. What is simulated and what is checked: `docs/testing.md`.
+//! `FIRST=5000` begins elsewhere, `MINUTES=5` makes each that long, `PACED=1` or `PACED=0` paces all connections or
+//! none. What is simulated and what is checked: `docs/testing.md`.
 
 mod client;
 mod everybody;
@@ -31,13 +32,13 @@ use world::World;
 fn every_promise_holds_in_every_world() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let minutes = number("MINUTES").unwrap_or(MINUTES);
-    let span = Duration::from_secs(60 * minutes);
+    let terms = Terms { span: Duration::from_secs(60 * minutes), paced: number("PACED").map(|paced| paced > 0) };
     if let Some(seed) = number("SEED") {
-        let played = play(seed, span, usize::MAX);
+        let played = play(seed, terms, usize::MAX);
         return assert!(played.is_ok(), "{}", played.err().unwrap_or_default());
     }
     let (first, seeds) = (number("FIRST").unwrap_or(0), number("SEEDS").unwrap_or(SEEDS));
-    let mut failures = play_all(first, seeds, span);
+    let mut failures = play_all(first, seeds, terms);
     failures.sort_unstable();
     let mut text = String::new();
     for (seed, problem) in failures.iter().skip(1) {
@@ -45,13 +46,22 @@ fn every_promise_holds_in_every_world() {
     }
     if let Some((seed, _)) = failures.first() {
         // Played again, this time with a trace.
-        let problem = play(*seed, span, TRACE_LINES).err().unwrap_or_else(|| "it went well this time".into());
-        panic!("{text}SEED={seed} MINUTES={minutes} cargo test -p tickwire-core --test world\n{problem}");
+        let problem = play(*seed, terms, TRACE_LINES).err().unwrap_or_else(|| "it went well this time".into());
+        let paced = terms.paced.map_or(String::new(), |paced| format!(" PACED={}", u8::from(paced)));
+        panic!("{text}SEED={seed} MINUTES={minutes}{paced} cargo test -p tickwire-core --test world\n{problem}");
     }
 }
 
+/// What all worlds of a run have in common.
+#[derive(Clone, Copy)]
+struct Terms {
+    span: Duration,
+    /// `None`: by the seed.
+    paced: Option<bool>,
+}
+
 /// Plays worlds on all cores. Returns those that failed, and why.
-fn play_all(first: u64, seeds: u64, span: Duration) -> Vec<(u64, String)> {
+fn play_all(first: u64, seeds: u64, terms: Terms) -> Vec<(u64, String)> {
     let (next, done, failures) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Vec::new()));
     let (begun, told) = (Instant::now(), Mutex::new(Instant::now()));
     std::thread::scope(|scope| {
@@ -63,7 +73,7 @@ fn play_all(first: u64, seeds: u64, span: Duration) -> Vec<(u64, String)> {
                         return;
                     }
                     let seed = first + number;
-                    if let Err(problem) = play(seed, span, 0) {
+                    if let Err(problem) = play(seed, terms, 0) {
                         let problem = problem.lines().next().unwrap_or_default().to_string();
                         // At once, since a night is long.
                         let _ = writeln!(std::io::stderr(), "SEED={seed}: {problem}");
@@ -85,9 +95,9 @@ fn play_all(first: u64, seeds: u64, span: Duration) -> Vec<(u64, String)> {
 }
 
 /// Plays one world. Says what went wrong, and the last `lines` of what came before.
-fn play(seed: u64, span: Duration, lines: usize) -> Result<(), String> {
-    let mut world = World::new(seed, Trace::new(lines));
-    let verdict = catch_unwind(AssertUnwindSafe(|| world.play(span)));
+fn play(seed: u64, terms: Terms, lines: usize) -> Result<(), String> {
+    let mut world = World::new(seed, terms.paced, Trace::new(lines));
+    let verdict = catch_unwind(AssertUnwindSafe(|| world.play(terms.span)));
     let problem = match verdict {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(problem)) => problem,

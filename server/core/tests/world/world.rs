@@ -46,9 +46,11 @@ pub(crate) struct World {
 pub(crate) type Verdict = Result<(), String>;
 
 impl World {
-    pub(crate) fn new(seed: u64, trace: Trace) -> Self {
+    pub(crate) fn new(seed: u64, paced: Option<bool>, trace: Trace) -> Self {
         let mut random = Random(seed);
-        let terms = Terms { small: random.one_in(2), ruled_ms: random.pick(&[0, 0, 1_000]), paced: seed % 2 == 1 };
+        // By a stream of its own, so that a seed is the same world with and without.
+        let paced = paced.unwrap_or_else(|| Random(!seed).one_in(2));
+        let terms = Terms { small: random.one_in(2), ruled_ms: random.pick(&[0, 0, 1_000]), paced };
         let nodes: Vec<Node> = (0..2 + random.below(2) as usize)
             .map(|n| Node::new(n, Moment::ZERO, random.below(20_000_000) as i64 - 10_000_000, terms))
             .collect();
