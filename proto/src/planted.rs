@@ -148,6 +148,8 @@ faults! {
     ClientRepeatsEvents: Complete,
     /// The client keeps gaps to itself.
     ClientIgnoresGap: Complete,
+    /// The client tells a loss again that it has told before.
+    ClientRepeatsGaps: Complete,
     /// The client takes an event that shares its message with the first image for one that was before.
     ClientBeginsBehindEvents: Complete,
     /// The client keeps the loss of single trades to itself, where only the rest was resumed.

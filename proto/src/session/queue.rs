@@ -61,6 +61,8 @@ pub(super) struct Member {
     pub(super) trades_begun: bool,
     /// Single trades after this position may have been lost, until the server sends them again.
     pub(super) trades_until: Option<u64>,
+    /// The newest losses that were told, as one stretch: last position before, first position after.
+    gap: Option<(u64, u64)>,
     dirty: Option<Dirty>,
     /// Entries of this row in the ring.
     waiting: usize,
@@ -127,7 +129,25 @@ impl Record {
 
 impl Member {
     pub(super) fn new(subscription: SubscriptionId, trades: bool) -> Self {
-        Self { subscription, trades, trades_begun: false, trades_until: None, dirty: None, waiting: 0, lost: None }
+        Self { subscription, trades, trades_begun: false, trades_until: None, gap: None, dirty: None, waiting: 0, lost: None }
+    }
+}
+
+impl Member {
+    /// The log begins anew: positions mean something else.
+    pub(super) fn restart(&mut self) {
+        (self.trades_until, self.gap) = (None, None);
+    }
+
+    /// Takes note of a loss. Returns what of it was not told before: a server counts from the same token until it has given another.
+    fn note_gap(&mut self, from: u64, to: u64) -> Option<(u64, u64)> {
+        let told = self.gap.filter(|(first, last)| *first <= from && from < *last && !planted(Fault::ClientRepeatsGaps));
+        let Some((first, last)) = told else {
+            self.gap = Some((from, to));
+            return self.gap;
+        };
+        self.gap = Some((first, last.max(to)));
+        (to > last).then_some((last - 1, to))
     }
 }
 
@@ -180,9 +200,11 @@ impl Queue {
         self.push(row, member, What::Event(Box::new(update.clone()), instrument.clone()));
     }
 
-    /// Appends a gap that the server told. The caller makes room before.
+    /// Appends what is new of a gap. The caller makes room before.
     pub(super) fn push_gap(&mut self, row: u32, member: &mut Member, from: u64, to: u64) {
-        self.push(row, member, What::Gap { from, to });
+        if let Some((from, to)) = member.note_gap(from, to) {
+            self.push(row, member, What::Gap { from, to });
+        }
     }
 
     fn push(&mut self, row: u32, member: &mut Member, what: What) {

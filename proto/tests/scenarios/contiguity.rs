@@ -384,3 +384,37 @@ fn trades_of_a_subscription_that_has_ended_are_not_those_of_the_next() {
         "#]],
     );
 }
+
+#[test]
+fn a_gap_that_is_told_again_after_a_second_cut_is_read_once() {
+    // No token came in between, so the server counts from the same one again.
+    check(
+        "subscribe stock.A trades; live; image stock.A seq=5 last=1.00; read 1; cut; wait 1s; open; welcome resumed; ack; announce stock.A;
+         gap stock.A 1 9; event stock.A seq=10 trade=1.01; read 1; cut; wait 1s; open; welcome resumed; ack; announce stock.A;
+         gap stock.A 1 9; read 1; gap stock.A 1 13; event stock.A seq=14 trade=1.02; complete; read 1",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 ready #1
+            1.000 read [events lost between 1 and 9] stock.A
+            1.000 read [trade 100 @ 1.01] stock.A last 1.00
+            1.000 Backoff (connection lost)
+            1.008 Connecting
+            1.008 open #2
+            2.000 send hello resume=e1:1
+            2.000 send subscribe stock.A+trades
+            2.000 Syncing (welcomed as n1-1)
+            2.000 ready #1
+            2.000 Live
+            2.000 read [events lost between 8 and 13] stock.A
+            2.000 read [trade 100 @ 1.02] stock.A last 1.00
+        "#]],
+    );
+}

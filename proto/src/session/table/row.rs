@@ -280,7 +280,7 @@ impl Row {
         self.doubt = None;
         self.flow = 0;
         self.begins = true;
-        self.members.iter_mut().for_each(|member| member.trades_until = None);
+        self.members.iter_mut().for_each(Member::restart);
         Arc::make_mut(&mut self.instrument).seq = 0;
     }
 
