@@ -91,6 +91,14 @@ impl Broker {
         self.ports.amqp
     }
 
+    /// Process id of the node.
+    ///
+    /// # Errors
+    /// The node does not run.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.node.as_ref().context("the node does not run")?.child.id())
+    }
+
     /// Ends the node at once, as a crash would (`kill -9`). Its data stays.
     ///
     /// # Errors
@@ -173,7 +181,7 @@ impl Broker {
     }
 
     fn signal(&self, signal: &str) -> Result<()> {
-        let pid = self.node.as_ref().context("the node does not run")?.child.id();
+        let pid = self.pid()?;
         ensure!(Command::new("kill").args([signal, &pid.to_string()]).status()?.success(), "kill {signal} {pid}");
         Ok(())
     }

@@ -66,7 +66,12 @@ impl Node {
 
     /// Waits until `/readyz` answers 200.
     pub(super) async fn ready(&self) -> Result<()> {
-        self.wait_for("/readyz", LOOK_EVERY, |answer| answer.starts_with("HTTP/1.1 200").then_some(())).await
+        self.ready_within(LOOK_EVERY).await
+    }
+
+    /// The same, looking every `every`: looks cost time as well where many wait on few cores.
+    pub(super) async fn ready_within(&self, every: Duration) -> Result<()> {
+        self.wait_for("/readyz", every, |answer| answer.starts_with("HTTP/1.1 200").then_some(())).await
     }
 
     /// The value of a counter now, summed over its labels; 0 while it has not counted.
