@@ -34,6 +34,11 @@ impl Acks {
     }
 }
 
+/// How many deliveries an acknowledgement is due for: half of what may be under way at the most, or the broker would wait for the timer.
+pub(crate) fn count_due(prefetch: u16) -> usize {
+    ACK_MESSAGES.min(usize::from(prefetch) / 2).max(1)
+}
+
 /// When an acknowledgement is due, however few it is for.
 pub(crate) fn due() -> Interval {
     let mut due = interval(ACK_INTERVAL);
@@ -42,6 +47,16 @@ pub(crate) fn due() -> Interval {
 }
 
 /// Messages after which an acknowledgement leaves ...
-pub(crate) const ACK_MESSAGES: usize = 500;
+const ACK_MESSAGES: usize = 500;
 /// ... or this time: the broker closes the channel of deliveries that wait for half an hour, so a quiet market may hold none.
 const ACK_INTERVAL: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_credit_is_given_back_before_it_is_used_up() {
+        assert_eq!([1_000, 128, 2, 1].map(count_due), [500, 64, 1, 1]);
+    }
+}

@@ -1,6 +1,6 @@
 //! How many messages may be under way from the broker, by how large they are.
 //!
-//! AMQP counts messages, and what is under way waits in memory without another bound: 10,000 messages of a MiB would be 10 GiB. So the
+//! AMQP counts messages, and what is under way waits in memory without another bound: 1,000 messages of a MiB would be 1 GiB. So the
 //! credit begins low, and follows the size of what comes.
 
 /// Measures messages, and says how many of their size fit.

@@ -178,6 +178,7 @@ fn nobody_listens() -> Failure {
 }
 
 /// Deliveries without acknowledgement, if they are small. Bounds what a stopped feed task lets pile up here; 100 would cost a fifth of the throughput.
+/// More would not help who reads a past: the broker reads as much before it sends the first, and copies what it has with each chunk that it adds.
 const PREFETCH: u16 = 1_000;
 /// Messages handed on at once, so that others get their turn.
 const BATCH_MESSAGES_MAX: usize = 500;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::{BATCH_MESSAGES_MAX, PREFETCH, Reader, Told, nobody_listens};
-use crate::ingest::amqp::acks::{self, ACK_MESSAGES, Acks};
+use crate::ingest::amqp::acks::{self, Acks};
 use crate::ingest::amqp::checkpoint::newest_in_queue;
 use crate::ingest::amqp::failure::Failure;
 use crate::ingest::amqp::link::message_at;
@@ -47,7 +47,7 @@ impl Reader {
                         messages.push(message_at(self.next_number(), delivery));
                     }
                     self.tell_messages(messages).await?;
-                    acks.send(ACK_MESSAGES).await?;
+                    acks.send(acks::count_due(PREFETCH)).await?;
                 }
                 lost = losses.next(), if loss.is_none() => {
                     loss = Some(lost?);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::{BATCH_MESSAGES_MAX, PREFETCH, Reader, Told, nobody_listens};
-use crate::ingest::amqp::acks::{self, ACK_MESSAGES, Acks};
+use crate::ingest::amqp::acks::{self, Acks};
 use crate::ingest::amqp::checkpoint::{Listener, newest, newest_of_all};
 use crate::ingest::amqp::failure::Failure;
 use crate::ingest::amqp::link::{first_message, log_message, position, read_stream};
@@ -48,8 +48,7 @@ impl Reader {
         mut tail: Option<Option<u64>>,
     ) -> Result<Infallible, Failure> {
         let log = self.names.log.clone();
-        let mut most = PREFETCH_BEHIND;
-        let mut reading = Reading::open(connection, &log, self.start.expected(), self.credit.grant(most)).await?;
+        let mut reading = Reading::open(connection, &log, self.start.expected(), self.credit.grant(PREFETCH)).await?;
         let mut next: Option<BoxFuture<'_, _>> = None;
         self.outage.over();
         info!(broker = %self.config.brokers.current(), after = reading.expected.map(|expected| expected.seq), "reads the log");
@@ -83,7 +82,7 @@ impl Reader {
                     }
                     self.verify(connection, &mut reading.expected, &mut messages).await?;
                     self.give(connection, messages).await?;
-                    reading.acks.send(ACK_MESSAGES).await?;
+                    reading.acks.send(acks::count_due(reading.prefetch)).await?;
                 }
                 end = &mut probe, if tail.is_none() => {
                     let end = end?;
@@ -110,13 +109,11 @@ impl Reader {
             if !caught_up && reading.expected.is_none() && tail.is_some_and(|tail| self.has_reached(tail)) {
                 caught_up = true;
                 self.tell(SourceEvent::CaughtUp).await?;
-                // A stopped feed task may let only so much pile up from now on.
-                most = PREFETCH;
             }
-            if next.is_none() && reading.expected.is_none() && self.credit.is_outdated(reading.prefetch, most) {
+            if next.is_none() && reading.expected.is_none() && self.credit.is_outdated(reading.prefetch, PREFETCH) {
                 // The credit of a consumer cannot be changed, and another one may wait for a second: the broker looks for its place from the
                 // beginning of a file.
-                next = Some(Reading::open(connection, &log, self.start.expected(), self.credit.grant(most)).boxed());
+                next = Some(Reading::open(connection, &log, self.start.expected(), self.credit.grant(PREFETCH)).boxed());
             }
         }
     }
@@ -294,8 +291,6 @@ impl Reading {
     }
 }
 
-/// Deliveries without acknowledgement while there is a past of small messages to read: a tenth more throughput than with the usual number.
-const PREFETCH_BEHIND: u16 = 10_000;
 /// Positions that may be missing between two messages: the broker uses up one when it begins a new file. More are messages that it no longer
 /// has. A file, of 1 MB at least, that held fewer is a loss that only the numbers of publishers show.
 const SKIPPED_MAX: u64 = 8;
