@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tickwire_core::engine::{Arrival, EngineConfig, EngineStats};
-use tickwire_core::{Batch, Engine, Entry};
+use tickwire_core::{Batch, Engine, Entry, InstrumentId};
 use tickwire_proto::{Pattern, v1};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -50,8 +50,8 @@ pub(crate) enum ShardCommand {
     Attach(Box<Newcomer>),
     /// Tell what was counted.
     Inspect(oneshot::Sender<EngineStats>),
-    /// Copy the book.
-    Images(oneshot::Sender<BookImages>),
+    /// Copy what the book has behind an id: one page.
+    Images(InstrumentId, oneshot::Sender<BookImages>),
     /// List instruments; behind which id the next page begins.
     Instruments(InstrumentPage, oneshot::Sender<(Vec<v1::InstrumentInfo>, Option<u32>)>),
     /// Say Goodbye to everyone.
@@ -163,13 +163,26 @@ impl Shards {
         self.0.room.clone().acquire_many_owned(entries).await
     }
 
-    /// Every instrument with its images, from one shard, at one position: its newest applied.
-    pub async fn images(&self) -> BookImages {
+    /// The first instruments behind `after` with their images, from one shard, at one position: its newest applied. As long as nothing is
+    /// applied, the pages of a book belong together: only so much of it is there twice, and no shard is busy with it for long.
+    pub async fn images_behind(&self, after: InstrumentId) -> BookImages {
         let (answer, answered) = oneshot::channel();
         if let Some(handle) = self.0.handles.first() {
-            handle.send(ShardCommand::Images(answer)).await;
+            handle.send(ShardCommand::Images(after, answer)).await;
         }
         answered.await.unwrap_or_default()
+    }
+
+    /// All pages.
+    pub async fn images(&self) -> BookImages {
+        let mut book = self.images_behind(InstrumentId(0)).await;
+        let mut next = book.next;
+        while let Some(after) = next {
+            let mut page = self.images_behind(after).await;
+            book.instruments.append(&mut page.instruments);
+            (book.seq, next) = (page.seq, page.next);
+        }
+        BookImages { next: None, ..book }
     }
 
     /// The newest state of every feed, by name.
@@ -232,11 +245,13 @@ impl Shards {
     }
 }
 
-/// A copy of the book at one position.
+/// A copy of a part of the book at one position.
 #[derive(Clone, Debug, Default)]
 pub struct BookImages {
     /// Newest position applied.
     pub seq: u64,
+    /// Behind which id the next page begins. `None`: this is the last.
+    pub next: Option<InstrumentId>,
     /// Instruments with one image per body kind. Whether their scales were announced is for the intake to add.
     pub instruments: Vec<v1::CheckpointInstrument>,
 }
@@ -254,6 +269,8 @@ const COMMANDS_MAX: usize = 256;
 /// Entries of batches, of about 450 bytes each, that may wait for a shard; a batch with more waits alone. Bounds what a node lets pile up
 /// that reads a past faster than its shards take it.
 const ENTRIES_MAX: u32 = 8_192;
+/// Instruments in a page of the book, of about a kilobyte each.
+const IMAGES_PAGE: usize = 1_000;
 const _: () = assert!(handle::WAITING_MAX < COMMANDS_MAX);
 /// How often a drain looks whether everyone has left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tickwire_core::access::{Authority, Grant};
+use tickwire_core::checkpoint::{Assembler, Builder, Head, join};
 use tickwire_core::engine::{Arrival, ConnectionKey, Engine, EngineConfig, FrameRef, Sink, Written};
 use tickwire_core::health::FeedRule;
 use tickwire_core::intake::{Intake, IntakeConfig, Message};
-use tickwire_core::{Batch, Entry, InstrumentId, checkpoint};
+use tickwire_core::{Batch, Entry, InstrumentId};
 use tickwire_proto::image::Image;
 use tickwire_proto::session::{Change, Event, Input, Item, Output, Session, SessionConfig, State, SubscribeOptions, SubscriptionId};
 use tickwire_proto::v1::{self, ErrorCode, update::Body};
@@ -201,10 +202,12 @@ impl World {
         }
         // Ids belong to a node: another order gives other ids.
         instruments.reverse();
-        let mut assembler = checkpoint::Assembler::new();
-        let mut parts = checkpoint::build("1", self.log.len() as u64, 0, 0, instruments).into_iter();
-        let whole = parts.find_map(|part| assembler.take(v1::Checkpoint::decode(&part.encode_to_vec()[..]).expect("it was encoded here")));
-        whole.expect("all parts are there")
+        let mut assembler = Assembler::default();
+        let mut builder = Builder::new(Head { epoch: "1".to_owned(), seq: self.log.len() as u64, ..Default::default() });
+        instruments.iter().for_each(|instrument| builder.push(instrument));
+        let whole = builder.finish().into_iter().find_map(|part| assembler.take(&part.head.clone(), part.encode()));
+        let parts = whole.expect("all parts are there").parts;
+        join(parts.iter().map(|part| v1::Checkpoint::decode(&part[..]).expect("it was encoded here"))).expect("there is a part")
     }
 
     /// Another node takes over: it starts from `checkpoint` and reads the rest of the log, then the clients come.

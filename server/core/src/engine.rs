@@ -309,6 +309,11 @@ impl Engine {
 
     /// The whole book, in the order of ids. Whether scales were announced is for the intake to add.
     pub fn checkpoint(&self) -> Vec<v1::CheckpointInstrument> {
+        self.checkpoint_behind(InstrumentId(0), usize::MAX)
+    }
+
+    /// The same of the instruments behind `after`, `limit` at most.
+    pub fn checkpoint_behind(&self, after: InstrumentId, limit: usize) -> Vec<v1::CheckpointInstrument> {
         let kept = |instrument: &Instrument| {
             let mut images = Vec::new();
             instrument.images(&mut images);
@@ -320,7 +325,7 @@ impl Engine {
                 events: Some(events).filter(|_| !planted(Fault::CheckpointWithoutEvents)),
             }
         };
-        self.book.iter().map(kept).collect()
+        self.book.behind(after).take(limit).map(kept).collect()
     }
 
     /// Every instrument with its images, in the order of ids.

@@ -29,8 +29,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tickwire_core::bucket::Bucket;
+use tickwire_core::checkpoint::Part;
 use tickwire_core::intake::Poison;
-use tickwire_proto::v1;
 use tokio::sync::mpsc;
 
 use self::backoff::chance;
@@ -175,13 +175,13 @@ impl FeedSource for Amqp {
         self.keeper.is_due(self.clock.now(), seq)
     }
 
-    fn keep(&mut self, checkpoint: Vec<v1::Checkpoint>) {
+    fn keep(&mut self, checkpoint: Vec<Part>) {
         let order = match self.log {
             LogKind::Stream => Order::Checkpoint(checkpoint),
             LogKind::Queue => {
                 // A queue cannot be listened to without taking what is in it: each node goes by its own checkpoints.
                 if let Some(part) = checkpoint.first() {
-                    self.keeper.heard(self.clock.now(), Duration::ZERO, part.seq, chance());
+                    self.keeper.heard(self.clock.now(), Duration::ZERO, part.head.seq, chance());
                 }
                 Order::CheckpointToQueue(dated(checkpoint))
             }

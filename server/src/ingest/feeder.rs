@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tickwire_core::checkpoint::{Builder, Head};
 use tickwire_core::health::Monitor;
 use tickwire_core::intake::{Cause, Hole, Intake, IntakeConfig, Message, Poison, Receipt};
-use tickwire_core::{Batch, Entry, InstrumentId, checkpoint};
+use tickwire_core::{Batch, Entry, InstrumentId};
 use tickwire_proto::Moment;
 use tickwire_proto::v1::{self, CheckpointInstrument};
 use tokio::sync::watch;
@@ -210,13 +211,19 @@ impl Feeder {
 
     /// Gives the source the book as it is. Nothing is applied meanwhile, so the book is the one at `seq`.
     async fn checkpoint(&mut self, seq: u64, body_hash: u64, source: &mut impl FeedSource) {
-        let book = self.shards.images().await;
-        if book.seq != seq {
-            debug!(seq, book = book.seq, "no checkpoint: the book is at another position");
-            return;
+        let ts_written_us = self.clock.unix_us();
+        let mut builder = Builder::new(Head { epoch: self.epoch.clone(), seq, body_hash, ts_written_us, ..Default::default() });
+        let mut next = Some(InstrumentId(0));
+        while let Some(after) = next {
+            let page = self.shards.images_behind(after).await;
+            if page.seq != seq {
+                debug!(seq, book = page.seq, "no checkpoint: the book is at another position");
+                return;
+            }
+            self.announced(page.instruments).for_each(|instrument| builder.push(&instrument));
+            next = page.next;
         }
-        let instruments = self.announced(book.instruments);
-        source.keep(checkpoint::build(&self.epoch, seq, body_hash, self.clock.unix_us(), instruments));
+        source.keep(builder.finish());
     }
 
     fn say_how_far(&mut self) {

@@ -32,6 +32,7 @@
 //! To add a log: implement [`FeedSource`] in a module beside `amqp` and `simulated`, give it a variant of `FeedSourceConfig`, and start a
 //! [`Feeder`](super::feeder::Feeder) with it. Everything behind (decoding, poison, health, checkpoints' contents) is shared.
 
+use tickwire_core::checkpoint::Part;
 use tickwire_core::intake::Poison;
 use tickwire_proto::v1;
 
@@ -51,7 +52,7 @@ pub(crate) trait FeedSource: Send + 'static {
     }
 
     /// Keeps the book, in parts of at most a megabyte. Never waits.
-    fn keep(&mut self, checkpoint: Vec<v1::Checkpoint>) {
+    fn keep(&mut self, checkpoint: Vec<Part>) {
         let _ = checkpoint;
     }
 }

@@ -17,7 +17,7 @@ use super::connection::Phase;
 use super::hub::Hub;
 use super::link::{Bell, Carrier, Sent};
 use super::rest::Rest;
-use super::{BookImages, InstrumentPage, Newcomer, ShardCommand, TransportKind};
+use super::{BookImages, IMAGES_PAGE, InstrumentPage, Newcomer, ShardCommand, TransportKind};
 use crate::websocket::{Incoming, Violation};
 
 /// One shard.
@@ -160,7 +160,7 @@ impl Reactor {
                 ShardCommand::Apply(under_way) => self.engine.apply(self.now, &under_way.batch),
                 ShardCommand::Attach(newcomer) => self.attach(*newcomer),
                 ShardCommand::Inspect(answer) => drop(answer.send(self.engine.stats())),
-                ShardCommand::Images(answer) => drop(answer.send(self.images())),
+                ShardCommand::Images(after, answer) => drop(answer.send(self.images(after))),
                 ShardCommand::Instruments(page, answer) => drop(answer.send(self.instruments(&page))),
                 ShardCommand::Drain { retry_after, spread } => self.engine.drain(self.now, retry_after, spread),
                 ShardCommand::Stop => self.stopping = true,
@@ -169,8 +169,10 @@ impl Reactor {
         self.has_more_commands = true;
     }
 
-    fn images(&self) -> BookImages {
-        BookImages { seq: self.engine.stats().seq, instruments: self.engine.checkpoint() }
+    fn images(&self, after: InstrumentId) -> BookImages {
+        let instruments = self.engine.checkpoint_behind(after, IMAGES_PAGE);
+        let last = instruments.last().filter(|_| instruments.len() == IMAGES_PAGE).and_then(|kept| kept.info.as_ref());
+        BookImages { seq: self.engine.stats().seq, next: last.map(|info| InstrumentId(info.id)), instruments }
     }
 
     fn instruments(&self, page: &InstrumentPage) -> (Vec<v1::InstrumentInfo>, Option<u32>) {

@@ -342,7 +342,7 @@ impl Story {
             announced: instrument.announced,
             events: None,
         });
-        crate::checkpoint::build("4711", self.seq, 0, 0, instruments).remove(0)
+        v1::Checkpoint { epoch: "4711".into(), seq: self.seq, parts: 1, instruments: instruments.collect(), ..Default::default() }
     }
 }
 

@@ -12,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, Consumer};
 use prost::Message as _;
 use thiserror::Error;
-use tickwire_core::checkpoint::Assembler;
+use tickwire_core::checkpoint::{Assembler, Head, Part, Whole, join};
 use tickwire_proto::v1;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
@@ -24,12 +24,12 @@ use super::names::Names;
 use super::tail::{count, first_within};
 use super::topology::CLOSE_OK;
 
-/// One part as a message.
+/// One encoded part as a message.
 ///
 /// # Errors
 /// The compressor has no memory.
-pub(crate) fn seal(part: &v1::Checkpoint) -> std::io::Result<Vec<u8>> {
-    let packed = zstd::bulk::compress(&part.encode_to_vec(), LEVEL)?;
+pub(crate) fn seal(part: &[u8]) -> std::io::Result<Vec<u8>> {
+    let packed = zstd::bulk::compress(part, LEVEL)?;
     let mut message = MARK.to_vec();
     message.push(VERSION);
     message.extend_from_slice(&crc32fast::hash(&packed).to_le_bytes());
@@ -38,7 +38,17 @@ pub(crate) fn seal(part: &v1::Checkpoint) -> std::io::Result<Vec<u8>> {
 }
 
 /// The part in a message.
-pub(crate) fn open(message: &[u8]) -> Result<v1::Checkpoint, Unreadable> {
+fn open(message: &[u8]) -> Result<v1::Checkpoint, Unreadable> {
+    v1::Checkpoint::decode(unseal(message)?.as_slice()).map_err(|_| Unreadable::Message)
+}
+
+/// What the part in a message says of itself.
+fn head_of(message: &[u8]) -> Result<Head, Unreadable> {
+    Head::decode(unseal(message)?.as_slice()).map_err(|_| Unreadable::Message)
+}
+
+/// The encoded part in a message.
+fn unseal(message: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let rest = message.strip_prefix(MARK).ok_or(Unreadable::Foreign)?;
     let (version, rest) = rest.split_first().ok_or(Unreadable::Foreign)?;
     if *version != VERSION {
@@ -48,7 +58,7 @@ pub(crate) fn open(message: &[u8]) -> Result<v1::Checkpoint, Unreadable> {
     if crc32fast::hash(packed).to_le_bytes() != *checksum {
         return Err(Unreadable::Checksum);
     }
-    v1::Checkpoint::decode(unpack(packed)?.as_slice()).map_err(|_| Unreadable::Message)
+    unpack(packed)
 }
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, Unreadable> {
@@ -64,9 +74,26 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// Parts for a queue, where every node has an epoch of its own: the time decides which is the newest.
-pub(crate) fn dated(mut parts: Vec<v1::Checkpoint>) -> Vec<v1::Checkpoint> {
-    parts.iter_mut().for_each(|part| part.epoch = (part.ts_written_us / 1_000).to_string());
+pub(crate) fn dated(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.iter_mut().for_each(|part| part.head.epoch = (part.head.ts_written_us / 1_000).to_string());
     parts
+}
+
+/// A checkpoint as its messages: most are only heard of, and decoded it takes some thirty times as much memory.
+#[derive(Debug)]
+pub(crate) struct Found(Whole<Vec<u8>>);
+
+impl Found {
+    /// What all parts say.
+    pub(crate) fn head(&self) -> &Head {
+        &self.0.head
+    }
+
+    /// The checkpoint.
+    pub(crate) fn open(&self) -> Result<v1::Checkpoint, Unreadable> {
+        let parts = self.0.parts.iter().map(|part| open(part)).collect::<Result<Vec<_>, _>>()?;
+        join(parts).ok_or(Unreadable::Message)
+    }
 }
 
 /// Why a message is not a part of a checkpoint. It is passed over.
@@ -87,9 +114,11 @@ pub(crate) enum Unreadable {
 /// Hears every checkpoint that is written, from one place of the stream on.
 pub(crate) struct Listener {
     consumer: Consumer,
-    assembler: Assembler,
+    assembler: Assembler<Vec<u8>>,
     /// Complete, and not given out yet.
-    whole: Option<v1::Checkpoint>,
+    whole: Option<Found>,
+    /// Whether checkpoints count only if they can be opened.
+    is_careful: bool,
     /// The last part that was heard.
     last: Option<Heard>,
     /// Position of the last message, whatever it was.
@@ -105,11 +134,12 @@ impl Listener {
 
     async fn start_at(connection: &Connection, names: &Names, offset: AMQPValue) -> Result<Self, Failure> {
         let (_, consumer) = read_stream(connection, &names.checkpoint, offset, PREFETCH).await?;
-        Ok(Self { consumer, assembler: Assembler::new(), whole: None, last: None, end: None, passed_over: PassedOver::default() })
+        let (assembler, passed_over) = (Assembler::default(), PassedOver::default());
+        Ok(Self { consumer, assembler, whole: None, is_careful: false, last: None, end: None, passed_over })
     }
 
     /// The next checkpoint of which all parts have come. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<v1::Checkpoint, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Found, Failure> {
         loop {
             if let Some(whole) = self.whole.take() {
                 return Ok(whole);
@@ -122,17 +152,36 @@ impl Listener {
     async fn take_part(&mut self) -> Result<(), Failure> {
         let delivery = self.consumer.next().await.ok_or_else(|| Failure::Away("the checkpoint stream ended".to_owned()))??;
         self.end = offset_of(&delivery);
-        match open(&delivery.data) {
-            Ok(part) => {
-                self.last = self.end.map(|offset| Heard { offset, part: part.part, parts: part.parts });
-                if let Some(whole) = self.assembler.take(part) {
-                    self.whole = Some(whole);
+        match head_of(&delivery.data) {
+            Ok(head) => {
+                self.last = self.end.map(|offset| Heard { offset, part: head.part, parts: head.parts });
+                if let Some(whole) = self.assembler.take(&head, delivery.data) {
+                    self.found(Found(whole));
                 }
             }
             Err(cause) => self.passed_over.note(cause),
         }
-        delivery.ack(BasicAckOptions { multiple: true }).await?;
+        delivery.acker.ack(BasicAckOptions { multiple: true }).await?;
         Ok(())
+    }
+
+    fn found(&mut self, found: Found) {
+        let fault = if self.is_careful { found.open().err() } else { None };
+        match fault {
+            Some(cause) => self.passed_over.note(cause),
+            None => self.whole = Some(found),
+        }
+    }
+
+    /// The newest that was found, opened.
+    fn take_newest(&mut self) -> Option<v1::Checkpoint> {
+        match self.whole.take()?.open() {
+            Ok(checkpoint) => Some(checkpoint),
+            Err(cause) => {
+                self.passed_over.note(cause);
+                None
+            }
+        }
     }
 
     /// Takes what is there. Returns whether there was anything within `first`.
@@ -194,20 +243,27 @@ pub(crate) async fn newest(connection: &Connection, names: &Names) -> Result<(Op
         listener = Listener::start_at(connection, names, position(last.reach_back())).await?;
         listener.read_up_to(end).await?;
     }
-    if listener.whole.is_none() {
-        listener = Listener::start_at(connection, names, first_message()).await?;
-        listener.read_up_to(end).await?;
+    if let Some(newest) = listener.take_newest() {
+        return Ok((Some(newest), listener));
     }
-    Ok((listener.whole.take(), listener))
+    let mut listener = Listener::start_at(connection, names, first_message()).await?;
+    listener.is_careful = true;
+    listener.read_up_to(end).await?;
+    listener.is_careful = false;
+    Ok((listener.take_newest(), listener))
 }
 
 /// The newest of all whole checkpoints that are kept. A node that had stopped may have written an old one behind it.
 pub(crate) async fn newest_of_all(connection: &Connection, names: &Names) -> Result<Option<v1::Checkpoint>, Failure> {
-    let (last, listener) = newest(connection, names).await?;
-    let end = listener.end;
+    let counted = count(connection, &names.checkpoint).await?;
+    let mut last = Listener::start(connection, names).await?;
+    if !last.read(first_within(counted)).await? {
+        return Ok(None);
+    }
     let mut all = Listener::start_at(connection, names, first_message()).await?;
-    all.read_up_to(end).await?;
-    Ok(all.whole.take().or(last))
+    all.is_careful = true;
+    all.read_up_to(last.end).await?;
+    Ok(all.take_newest())
 }
 
 /// One part that was heard.
@@ -247,21 +303,28 @@ pub(crate) async fn newest_in_queue(connection: &Connection, names: &Names) -> R
             Err(error) => return Err(error.into()),
         }
     };
-    let (mut assembler, mut newest, mut seen, mut passed_over) = (Assembler::new(), None, Vec::new(), PassedOver::default());
+    let (mut assembler, mut newest, mut seen, mut passed_over) = (Assembler::default(), None, Vec::new(), PassedOver::default());
     while let Ok(delivery) = timeout_at(give_up.min(Instant::now() + QUEUE_QUIET), consumer.next()).await {
         let delivery = delivery.ok_or_else(|| Failure::Away("the queue of checkpoints ended".to_owned()))??;
-        match open(&delivery.data) {
-            Ok(part) => {
-                seen.push((delivery.acker, part.epoch.clone(), part.seq));
-                newest = assembler.take(part).or(newest);
+        let whole = match head_of(&delivery.data) {
+            Ok(head) => {
+                let whole = assembler.take(&head, delivery.data);
+                seen.push((delivery.acker, head));
+                whole
             }
-            Err(cause) => passed_over.note(cause),
+            Err(cause) => {
+                passed_over.note(cause);
+                None
+            }
+        };
+        match whole.map(|whole| Found(whole).open()) {
+            Some(Ok(whole)) => newest = Some(whole),
+            Some(Err(cause)) => passed_over.note(cause),
+            None => {}
         }
     }
-    if let Some(newest) = &newest {
-        for (acker, ..) in
-            seen.iter().filter(|(_, epoch, seq)| (epoch.len(), epoch, *seq) < (newest.epoch.len(), &newest.epoch, newest.seq))
-        {
+    if let Some(newest) = newest.as_ref().map(Head::of) {
+        for (acker, _) in seen.iter().filter(|(_, head)| head.place() < newest.place()) {
             acker.ack(BasicAckOptions::default()).await?;
         }
     }
@@ -301,17 +364,19 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use tickwire_core::checkpoint::Builder;
+
     use super::*;
 
     #[test]
     fn a_part_survives_the_stream_and_damage_is_noticed() {
         let part = v1::Checkpoint { epoch: "1764000000000".to_owned(), seq: 41, body_hash: 9, parts: 1, ..Default::default() };
-        let message = seal(&part).unwrap();
-        assert_eq!(open(&message), Ok(part));
+        let message = seal(&part.encode_to_vec()).unwrap();
+        assert_eq!((head_of(&message), open(&message)), (Ok(Head::of(&part)), Ok(part)));
         for at in 0..message.len() {
             let mut damaged = message.clone();
             damaged[at] ^= 0x10;
-            assert!(open(&damaged).is_err(), "byte {at}");
+            assert!(head_of(&damaged).is_err() && open(&damaged).is_err(), "byte {at}");
         }
         for len in 0..message.len() {
             assert!(open(&message[..len]).is_err(), "cut after {len} bytes");
@@ -329,7 +394,7 @@ mod tests {
 
     #[test]
     fn another_version_is_told_before_anything_is_read() {
-        let mut message = seal(&v1::Checkpoint { parts: 1, ..Default::default() }).unwrap();
+        let mut message = seal(&v1::Checkpoint { parts: 1, ..Default::default() }.encode_to_vec()).unwrap();
         message[3] = VERSION + 1;
         message.truncate(6);
         assert_eq!(open(&message), Err(Unreadable::Version(2)));
@@ -348,17 +413,18 @@ mod tests {
             v1::CheckpointInstrument { info: Some(info), ..Default::default() }
         };
         let part = v1::Checkpoint { parts: 1, instruments: (0..1_000).map(instrument).collect(), ..Default::default() };
-        let (plain, message) = (part.encode_to_vec().len(), seal(&part).unwrap().len());
+        let (plain, message) = (part.encode_to_vec().len(), seal(&part.encode_to_vec()).unwrap().len());
         assert!(message * 2 < plain, "{message} of {plain} bytes");
     }
 
     #[test]
     fn in_a_queue_the_time_decides() {
-        let mut assembler = Assembler::new();
+        let mut assembler = Assembler::default();
         for (epoch, ts_written_us) in [("1800000000000-0a", 1_764_000_000_000_000), ("1700000000000-ff", 1_764_000_060_000_000)] {
-            let parts = tickwire_core::checkpoint::build(epoch, 5, 0, ts_written_us, []);
-            let newest = dated(parts).into_iter().find_map(|part| assembler.take(part)).expect("the newest so far");
-            assert_eq!(newest.epoch, (ts_written_us / 1_000).to_string());
+            let parts = Builder::new(Head { epoch: epoch.to_owned(), seq: 5, ts_written_us, ..Default::default() }).finish();
+            let sealed = dated(parts).into_iter().map(|part| seal(&part.encode()).unwrap());
+            let newest = sealed.into_iter().find_map(|part| assembler.take(&head_of(&part).unwrap(), part)).expect("the newest so far");
+            assert_eq!(Found(newest).open().map(|newest| newest.epoch), Ok((ts_written_us / 1_000).to_string()));
         }
     }
 }

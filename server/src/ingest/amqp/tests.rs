@@ -5,7 +5,8 @@ use std::time::Duration;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use tickwire_core::checkpoint as book;
+use prost::Message as _;
+use tickwire_core::checkpoint::{Builder, Head};
 use tickwire_proto::Moment;
 use tickwire_rig::Broker;
 use tokio::time::timeout;
@@ -51,7 +52,7 @@ async fn tells_what_happens_to_a_log() {
 
     // All nodes follow the highest epoch, without going down.
     let epoch = second_epoch.trim_start_matches("reset ").to_owned();
-    newcomer.keep(book::build(&epoch, 2, body_hash(b"update 2"), 0, []));
+    newcomer.keep(Builder::new(head(&epoch, 2, body_hash(b"update 2"), 0)).finish());
     assert_eq!(next(&mut source).await, "connected");
     assert_eq!(next(&mut source).await, format!("restore {epoch} at 2"));
     assert_eq!(take(&mut source, 2).await, bodies(3..5));
@@ -59,18 +60,20 @@ async fn tells_what_happens_to_a_log() {
     drop(newcomer);
 
     // A node that starts with a checkpoint reads what came after.
-    source.keep(book::build(&epoch, 3, body_hash(b"update 3"), 0, []));
+    source.keep(Builder::new(head(&epoch, 3, body_hash(b"update 3"), 0)).finish());
     heard_checkpoint(&mut source).await;
     // Neither damage, nor another version, nor one half, nor noise stands in the way of a good one before it.
-    let last = book::build(&epoch, 4, body_hash(b"update 4"), 0, []).remove(0);
-    let good = seal(&last).unwrap();
+    let last = Head { parts: 1, ..head(&epoch, 4, body_hash(b"update 4"), 0) };
+    let good = seal(&last.encode_to_vec()).unwrap();
     let (mut damaged, mut future) = (good.clone(), good.clone());
     damaged[good.len() - 1] ^= 1;
     future[3] += 1;
-    let half = seal(&v1::Checkpoint { parts: 2, ..last }).unwrap();
+    let half = seal(&Head { parts: 2, ..last.clone() }.encode_to_vec()).unwrap();
+    // An instrument that is none.
+    let wrong = seal(&[last.encode_to_vec(), vec![7 << 3 | 2, 1, 0xff]].concat()).unwrap();
     // Nor does one of a node that lagged behind when it wrote it.
-    let late = seal(&book::build(&epoch, 1, body_hash(b"update 1"), 0, []).remove(0)).unwrap();
-    for body in [&damaged, &future, &half, &b"noise".to_vec(), &Vec::new(), &late] {
+    let late = seal(&Head { parts: 1, ..head(&epoch, 1, body_hash(b"update 1"), 0) }.encode_to_vec()).unwrap();
+    for body in [&damaged, &future, &half, &b"noise".to_vec(), &Vec::new(), &wrong, &late] {
         publisher.publish_to("", "tickwire.checkpoint", body).await;
     }
     let mut newcomer = start(&broker);
@@ -101,7 +104,7 @@ async fn tells_a_gap_when_the_log_was_truncated() {
     while next(&mut source).await != "caught up" {}
     publisher.publish(0..2).await;
     assert_eq!(take(&mut source, 2).await, bodies(0..2));
-    source.keep(book::build("1700000000000", 1, body_hash(b"update 1"), 0, []));
+    source.keep(Builder::new(head("1700000000000", 1, body_hash(b"update 1"), 0)).finish());
     heard_or_followed(&mut source).await;
     drop(source);
 
@@ -165,9 +168,9 @@ async fn starts_from_a_checkpoint_of_many_parts_and_goes_by_it() {
     assert_eq!(take(&mut source, 3).await, bodies(0..3));
     drop(source);
     for seq in 0..2 {
-        let head = book::build("1700000000000", seq, body_hash(format!("update {seq}").as_bytes()), seq, []).remove(0);
+        let head = head("1700000000000", seq, body_hash(format!("update {seq}").as_bytes()), seq);
         for part in 0..5 {
-            publisher.publish_to("", "tickwire.checkpoint", &seal(&v1::Checkpoint { part, parts: 5, ..head.clone() }).unwrap()).await;
+            publisher.publish_to("", "tickwire.checkpoint", &seal(&Head { part, parts: 5, ..head.clone() }.encode_to_vec()).unwrap()).await;
         }
     }
     let mut newcomer = start(&broker);
@@ -177,6 +180,10 @@ async fn starts_from_a_checkpoint_of_many_parts_and_goes_by_it() {
     assert!(matches!(newcomer.told.recv().await, Some(Told::Checkpoint { seq: 1, ts_written_us: 1 })));
     assert_eq!(take(&mut newcomer, 1).await, bodies(2..3));
     assert_eq!(next(&mut newcomer).await, "caught up");
+}
+
+fn head(epoch: &str, seq: u64, body_hash: u64, ts_written_us: u64) -> Head {
+    Head { epoch: epoch.to_owned(), seq, body_hash, ts_written_us, ..Default::default() }
 }
 
 fn start(broker: &Broker) -> Amqp {

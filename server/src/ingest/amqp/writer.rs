@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use tickwire_proto::v1;
+use tickwire_core::checkpoint::Part;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
@@ -24,9 +24,9 @@ use crate::telemetry::Metrics;
 #[derive(Debug)]
 pub(crate) enum Order {
     /// The parts of a checkpoint.
-    Checkpoint(Vec<v1::Checkpoint>),
+    Checkpoint(Vec<Part>),
     /// The same, where there are no streams.
-    CheckpointToQueue(Vec<v1::Checkpoint>),
+    CheckpointToQueue(Vec<Part>),
     /// A refused message.
     Dead(DeadLetter),
 }
@@ -99,9 +99,9 @@ impl Writer {
         }
     }
 
-    async fn publish_checkpoint(&self, link: &Outlet, to: &ShortString, parts: &[v1::Checkpoint]) -> Result<(), Failure> {
+    async fn publish_checkpoint(&self, link: &Outlet, to: &ShortString, parts: &[Part]) -> Result<(), Failure> {
         for part in parts {
-            let part = part.clone();
+            let part = part.encode();
             let sealed = tokio::task::spawn_blocking(move || seal(&part)).await;
             let body = sealed.map_err(|error| Failure::Away(error.to_string()))?.map_err(|error| Failure::Away(error.to_string()))?;
             let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type(CHECKPOINT_TYPE.into());

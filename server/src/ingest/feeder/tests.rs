@@ -1,5 +1,7 @@
 //! A log of the test's own, as a pattern for others: a list of what happens.
 
+use prost::Message as _;
+use tickwire_core::checkpoint::Part;
 use tickwire_core::engine::EngineConfig;
 use tickwire_proto::v1::FeedHealth;
 use tokio::sync::mpsc;
@@ -43,8 +45,8 @@ impl FeedSource for Script {
         self.wanted.len() < before
     }
 
-    fn keep(&mut self, mut checkpoint: Vec<v1::Checkpoint>) {
-        self.heard.send(Heard::Kept(checkpoint.remove(0))).unwrap();
+    fn keep(&mut self, checkpoint: Vec<Part>) {
+        self.heard.send(Heard::Kept(v1::Checkpoint::decode(&checkpoint[0].encode()[..]).unwrap())).unwrap();
     }
 }
 

@@ -8,13 +8,13 @@ use futures_util::stream::ReadyChunks;
 use futures_util::{FutureExt as _, StreamExt};
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, Consumer};
-use tickwire_proto::v1;
+use tickwire_core::checkpoint::Head;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::{BATCH_MESSAGES_MAX, PREFETCH, Reader, Told, nobody_listens};
 use crate::ingest::amqp::acks::{self, Acks};
-use crate::ingest::amqp::checkpoint::{Listener, newest, newest_of_all};
+use crate::ingest::amqp::checkpoint::{Found, Listener, newest, newest_of_all};
 use crate::ingest::amqp::failure::Failure;
 use crate::ingest::amqp::link::{first_message, log_message, position, read_stream};
 use crate::ingest::amqp::place::{Finding, Position, Start, epoch_number, next_epoch};
@@ -154,7 +154,7 @@ impl Reader {
         if let Start::Checkpoint { from, hole_after } = std::mem::replace(&mut self.start, Start::After(at)) {
             self.epoch = epoch_number(&from.epoch);
             info!(epoch = self.epoch, seq = from.seq, instruments = from.instruments.len(), "starts from a checkpoint");
-            let heard = heard_of(&from);
+            let heard = heard_of(&Head::of(&from));
             let gap = hole_after.map(|before| Told::Event(SourceEvent::Gap { from: before, to: at.seq + 1 }));
             // What was heard before is forgotten with the book before.
             for (told, room) in [Some(Told::Event(SourceEvent::Restore(from))), Some(heard), gap].into_iter().flatten().zip(room) {
@@ -208,16 +208,23 @@ impl Reader {
     }
 
     /// A checkpoint was written, by us or by another node. All follow the highest epoch.
-    async fn heard(&mut self, checkpoint: v1::Checkpoint) -> Result<(), Failure> {
-        let epoch = epoch_number(&checkpoint.epoch);
+    async fn heard(&mut self, found: Found) -> Result<(), Failure> {
+        let epoch = epoch_number(&found.head().epoch);
         let verified = matches!(self.start, Start::After(_) | Start::Beginning { .. });
         if verified && epoch > self.epoch {
+            let checkpoint = match found.open() {
+                Ok(checkpoint) => checkpoint,
+                Err(cause) => {
+                    warn!(epoch, %cause, "passes over a checkpoint of another epoch");
+                    return Ok(());
+                }
+            };
             warn!(epoch, before = self.epoch, "follows another node into a new epoch of the log");
             self.start = Start::Checkpoint { from: Box::new(checkpoint), hole_after: None };
             return Err(Failure::StartOver);
         }
         if epoch == self.epoch {
-            self.told.send(heard_of(&checkpoint)).await.map_err(|_| nobody_listens())?;
+            self.told.send(heard_of(found.head())).await.map_err(|_| nobody_listens())?;
         }
         Ok(())
     }
@@ -268,7 +275,7 @@ impl Reader {
 }
 
 /// What is told of a checkpoint that was heard.
-fn heard_of(checkpoint: &v1::Checkpoint) -> Told {
+fn heard_of(checkpoint: &Head) -> Told {
     Told::Checkpoint { seq: checkpoint.seq, ts_written_us: checkpoint.ts_written_us }
 }
 
