@@ -217,9 +217,11 @@ impl World {
         self.engine.set_wall_clock(self.now, START + self.now.as_micros());
         let mut batch = Batch::default();
         self.intake.restore(checkpoint, &mut batch);
+        self.intake.hold_back();
         for seq in checkpoint.seq + 1..=self.log.len() as u64 {
             self.read(seq, &mut batch);
         }
+        self.intake.tell_held(&mut batch);
         self.infos = batch.entries.iter().filter_map(announced).collect();
         self.engine.apply(self.now, &batch);
         self.engine.apply(self.now, &synced());

@@ -26,6 +26,7 @@ mod check;
 mod clock;
 mod decode;
 mod feeds;
+mod held;
 mod instrument;
 mod mapping;
 mod plausible;
@@ -38,6 +39,7 @@ mod tests;
 use clock::LogClock;
 use decode::Decoded;
 use feeds::{FeedIndex, Feeds};
+use held::Held;
 use instrument::Instrument;
 use plausible::Jump;
 use publishers::Publishers;
@@ -93,6 +95,7 @@ pub struct Intake {
     instruments: Vec<Instrument>,
     clock: LogClock,
     publishers: Publishers,
+    held: Held,
 }
 
 /// What all updates of one message share.
@@ -118,7 +121,7 @@ impl Intake {
     /// Knows no instrument yet.
     pub fn new(config: IntakeConfig) -> Self {
         let (feeds, names, instruments) = (Feeds::new(&config.rules), HashMap::new(), Vec::new());
-        Self { config, feeds, names, instruments, clock: LogClock::default(), publishers: Publishers::default() }
+        Self { config, feeds, names, instruments, clock: LogClock::default(), publishers: Publishers::default(), held: Held::default() }
     }
 
     /// Takes one message: appends what it says to `batch` (at least a `Position`), and returns the rest.
@@ -129,13 +132,13 @@ impl Intake {
         if let Err(poison) = self.read(message, batch, &mut receipt) {
             receipt.poison.push(poison);
         }
-        batch.entries.push(Entry::Position(message.seq));
+        self.move_to(message.seq, batch);
         receipt
     }
 
     /// Moves past a message whose body could not even be inflated.
     pub fn pass(&self, seq: u64, poison: Poison, batch: &mut Batch) -> Receipt {
-        batch.entries.push(Entry::Position(seq));
+        self.move_to(seq, batch);
         Receipt { poison: Vec::from([poison]), ..Receipt::default() }
     }
 
@@ -158,6 +161,7 @@ impl Intake {
 
     /// Starts over empty, in a new life of the log: appends `Reset`. Ids, names and scales stay.
     pub fn reset(&mut self, epoch: &str, batch: &mut Batch) {
+        self.held.forget();
         self.instruments.iter_mut().for_each(Instrument::forget);
         self.clock = LogClock::default();
         self.publishers.forget();
@@ -178,7 +182,9 @@ impl Intake {
         let name = &self.feeds.get(feed).name;
         receipt.feed = (!name.is_empty()).then(|| name.clone());
         let decoded = decode::decode(&message, key, &self.config, &mut receipt.poison)?;
-        batch.entries.reserve(decoded.updates_len() + 1);
+        if !self.held.is_on() {
+            batch.entries.reserve(decoded.updates_len() + 1);
+        }
         let mut envelope = Envelope { seq: message.seq, key, feed, publish_us: 0, unannounced: None };
         self.read_head(&decoded, &mut envelope, batch, receipt);
         match decoded {
@@ -237,6 +243,9 @@ impl Intake {
         let (index, is_new) = self.find_or_add(envelope.key, scales, announces)?;
         let instrument = &mut self.instruments[index];
         let rescales = announces && instrument.scales != scales;
+        if rescales {
+            self.held.tell(instrument, batch);
+        }
         let images = if rescales { instrument.rescale(envelope.seq, scales, false)? } else { Vec::new() };
         instrument.announced |= announces;
         let news = v1::InstrumentInfo {
@@ -302,15 +311,23 @@ impl Intake {
             }
         };
         let instrument = &mut self.instruments[index];
+        let is_held = self.held.takes(&update) && instrument.scales == scales;
+        if !is_held {
+            self.held.tell(instrument, batch);
+        }
         if instrument.scales != scales {
             let images = instrument.rescale(envelope.seq, scales, true)?;
             batch.entries.push(Entry::Instrument(instrument.info.clone()));
             batch.entries.extend(images.into_iter().map(Entry::Update));
         }
         update.id = instrument.info.id;
-        instrument.apply(&update, version, &self.clock);
+        let changed = instrument.apply(&update, version, &self.clock);
         let ts_us = update.ts_event_us;
-        batch.entries.push(Entry::Update(update));
+        if is_held {
+            self.held.hold(index, instrument, &changed, &update);
+        } else {
+            batch.entries.push(Entry::Update(update));
+        }
         Ok(ts_us)
     }
 
@@ -329,7 +346,7 @@ impl Intake {
             let is_well =
                 image.body.as_mut().is_some_and(|body| check::body(body).is_ok()) && instrument.admit(&image, 0, &self.clock).is_ok();
             if is_well {
-                instrument.apply(&image, image.ts_event_us, &self.clock);
+                let _ = instrument.apply(&image, image.ts_event_us, &self.clock);
                 batch.entries.push(Entry::Update(image));
             }
         }

@@ -89,7 +89,8 @@ impl Feeder {
             };
             match event {
                 Some(SourceEvent::Interrupted { epoch }) => self.begin_again(epoch).await,
-                Some(event) => self.take(event, &mut source),
+                Some(SourceEvent::Messages(messages)) => self.take_messages(&messages, &mut source).await,
+                Some(event) => self.take(event),
                 None => {}
             }
             self.say_how_far();
@@ -106,7 +107,7 @@ impl Feeder {
         }
     }
 
-    fn take(&mut self, event: SourceEvent, source: &mut impl FeedSource) {
+    fn take(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Down(reason) => {
                 self.catch_up = None;
@@ -126,25 +127,34 @@ impl Feeder {
             SourceEvent::Reset { epoch } => {
                 info!(epoch, "the log begins anew");
                 self.intake.reset(&epoch, &mut self.batch);
+                self.intake.hold_back();
                 (self.synced, self.epoch, self.position) = (false, epoch, None);
             }
             SourceEvent::Restore(checkpoint) => {
                 self.intake.restore(&checkpoint, &mut self.batch);
+                self.intake.hold_back();
                 (self.synced, self.epoch) = (false, checkpoint.epoch);
                 self.position = Some((checkpoint.seq, checkpoint.body_hash));
             }
-            // Needs the book, which is asked for where there is time to wait: in `run`.
-            SourceEvent::Interrupted { .. } => {}
             SourceEvent::Gap { from, to } => self.batch.entries.push(Entry::Gap { from, to }),
-            SourceEvent::Messages(messages) => {
-                messages.iter().for_each(|message| self.take_message(message, source));
-                if let Some(catch_up) = &mut self.catch_up {
-                    catch_up.count(messages.len());
-                }
-                self.position = messages.last().map(|last| (last.seq, body_hash(&last.body))).or(self.position);
-            }
+            // Have to wait for shards, in `run`.
+            SourceEvent::Interrupted { .. } | SourceEvent::Messages(_) => {}
             SourceEvent::CaughtUp => self.caught_up(),
         }
+    }
+
+    /// Gives the shards what comes to more than a batch at once.
+    async fn take_messages(&mut self, messages: &[LogMessage], source: &mut impl FeedSource) {
+        for message in messages {
+            self.take_message(message, source);
+            if self.batch.entries.len() >= BATCH_ENTRIES_MAX {
+                self.shards.apply(std::mem::take(&mut self.batch)).await;
+            }
+        }
+        if let Some(catch_up) = &mut self.catch_up {
+            catch_up.count(messages.len());
+        }
+        self.position = messages.last().map(|last| (last.seq, body_hash(&last.body))).or(self.position);
     }
 
     fn take_message(&mut self, message: &LogMessage, source: &mut impl FeedSource) {
@@ -237,6 +247,7 @@ impl Feeder {
     fn caught_up(&mut self) {
         self.catch_up = None;
         self.monitor.caught_up(self.clock.now());
+        self.intake.tell_held(&mut self.batch);
         if !std::mem::replace(&mut self.synced, true) {
             self.batch.entries.push(Entry::Synced);
         }
@@ -285,6 +296,9 @@ impl Complaints {
     }
 }
 
+/// Entries of a batch, of about 450 bytes each, after which it is given to the shards, and the rest of the messages to the next: a batch of all would
+/// be larger than the caches.
+const BATCH_ENTRIES_MAX: usize = 1_024;
 /// Between two looks at the health of feeds that have no deadline.
 const HEALTH_IDLE: Duration = Duration::from_secs(1);
 /// Between two log lines about the same subject. What comes between is counted in the next line.

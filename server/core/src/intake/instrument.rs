@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use tickwire_proto::image::{BARS_MAX, EXTRA_KEYS_MAX, Image, OUTCOMES_MAX};
+use tickwire_proto::image::{BARS_MAX, Changed, EXTRA_KEYS_MAX, Image, OUTCOMES_MAX};
 use tickwire_proto::v1::{self, UpdateFlag, update::Body};
 
 use super::check;
@@ -29,11 +29,13 @@ pub(super) struct Instrument {
     versions: [u64; KINDS],
     /// A price that was too far from the last one to be believed at once.
     jump: Jump,
+    /// Its place among those that are held back, if it has one.
+    pub(super) held: Option<usize>,
 }
 
 impl Instrument {
     pub(super) fn new(info: v1::InstrumentInfo, feed: FeedIndex, scales: Scales, announced: bool) -> Self {
-        Self { info, feed, scales, announced, image: Image::default(), versions: [0; KINDS], jump: Jump::default() }
+        Self { info, feed, scales, announced, image: Image::default(), versions: [0; KINDS], jump: Jump::default(), held: None }
     }
 
     /// Forgets everything that was said; the name stays.
@@ -41,6 +43,7 @@ impl Instrument {
         self.image = Image::default();
         self.versions = [0; KINDS];
         self.jump = Jump::default();
+        self.held = None;
     }
 
     /// Whether `update` may change this instrument now. `version` is the time that the feed gave it, 0 = none.
@@ -64,15 +67,20 @@ impl Instrument {
         plausible.check(update, scales, known.quote.as_ref(), &mut self.jump)
     }
 
-    /// Takes an admitted update.
-    pub(super) fn apply(&mut self, update: &v1::Update, version: u64, clock: &LogClock) {
-        // What it touched matters to those who have subscribers.
-        let _ = self.image.apply(update);
+    /// Takes an admitted update, and returns what it touched.
+    pub(super) fn apply(&mut self, update: &v1::Update, version: u64, clock: &LogClock) -> Changed {
+        let changed = self.image.apply(update);
         if let Some(newest) = update.body.as_ref().and_then(kind_of).map(|kind| &mut self.versions[kind]) {
             if clock.reaches(version) && (version > *newest || !clock.reaches(*newest)) {
                 *newest = version;
             }
         }
+        changed
+    }
+
+    /// Gives the newest values of what was touched, as updates that lack id, position and time.
+    pub(super) fn records(&self, changed: &Changed, mut give: impl FnMut(v1::Update)) {
+        self.image.records(changed, |_, record| give(record));
     }
 
     /// Changes the scales, brings the state to them, and returns it as images at position `seq`. With `keep_all`, refuses if a value

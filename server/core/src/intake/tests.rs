@@ -12,6 +12,7 @@ use tickwire_proto::v1::{UpdateFlag, update::Body};
 use super::*;
 
 mod feeds;
+mod held;
 mod hostile;
 mod mapped;
 mod model;

@@ -98,6 +98,8 @@ impl Node {
                 self.applied = 0;
             }
         }
+        // As the feed task does it: nobody is told before the end.
+        self.intake.hold_back();
         self.synced = false;
         self.reads_at.get_or_insert(now);
         self.engine.apply(now, &batch);
@@ -151,6 +153,7 @@ impl Node {
         }
         if !self.synced && self.applied == market.log.len() {
             self.synced = true;
+            self.intake.tell_held(&mut batch);
             batch.entries.push(Entry::Synced);
             self.monitor.caught_up(now);
             self.heard_at = now;
