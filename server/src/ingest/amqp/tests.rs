@@ -136,24 +136,60 @@ async fn large_messages_wait_at_the_broker() {
     while taken < 16 {
         taken += take_some(&mut source).await;
     }
-    let under_way = || {
-        let channels = broker.control(&["--silent", "list_channels", "messages_unacknowledged"]).unwrap();
-        channels.lines().filter_map(|line| line.trim().parse::<usize>().ok()).sum::<usize>()
-    };
-    let mut before = 0;
-    loop {
-        let now = under_way();
-        if now > 0 && now == before {
-            break;
-        }
-        before = now;
-    }
-    assert!(before < LARGE / 2, "{before} MiB are under way or here");
+    let under_way = under_way(&broker);
+    assert!(under_way < LARGE / 2, "{under_way} MiB are under way or here");
     // It goes on where it stood, and nothing is lost.
     while taken < LARGE {
         taken += take_some(&mut source).await;
     }
     assert_eq!(taken, LARGE);
+}
+
+/// The same where the log is a queue, whose consumer ends before the next begins: nothing is lost or in another order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_gives_credit_by_size_and_keeps_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path()).unwrap();
+    let mut source = start_with(AmqpConfig { mode: Mode::Queue, ..config(&broker) });
+    while next(&mut source).await != "caught up" {}
+    let publisher = Publisher::connect(&broker).await;
+    let small = async {
+        publisher.publish(0..SMALL).await;
+    };
+    let (_, taken) = tokio::join!(small, take(&mut source, SMALL as usize));
+    assert_eq!(taken, bodies(0..SMALL));
+    let credits = broker.control(&["--silent", "list_consumers", "prefetch_count"]).unwrap();
+    assert!(credits.lines().any(|line| line.trim() == "1000"), "{credits}");
+
+    let large = async { publisher.fill(LARGE, 1 << 20).await };
+    let few = async {
+        let mut taken = 0;
+        while taken < 64 {
+            taken += take_some(&mut source).await;
+        }
+        taken
+    };
+    let (_, mut taken) = tokio::join!(large, few);
+    let under_way = under_way(&broker);
+    assert!(under_way < LARGE / 2, "{under_way} MiB are under way or here");
+    while taken < LARGE {
+        taken += take_some(&mut source).await;
+    }
+    publisher.publish(SMALL..SMALL + 3).await;
+    assert_eq!(take(&mut source, 3).await, bodies(SMALL..SMALL + 3));
+}
+
+/// Messages without acknowledgement, as soon as their number rests.
+fn under_way(broker: &Broker) -> usize {
+    let mut before = 0;
+    loop {
+        let channels = broker.control(&["--silent", "list_channels", "messages_unacknowledged"]).unwrap();
+        let now = channels.lines().filter_map(|line| line.trim().parse::<usize>().ok()).sum();
+        if now > 0 && now == before {
+            return now;
+        }
+        before = now;
+    }
 }
 
 /// A large checkpoint is many messages, and the last chunk of their stream has only its end.
@@ -187,7 +223,14 @@ fn head(epoch: &str, seq: u64, body_hash: u64, ts_written_us: u64) -> Head {
 }
 
 fn start(broker: &Broker) -> Amqp {
-    let config = AmqpConfig::new(Brokers::one(BrokerUrl::parse(&broker.url()).unwrap()));
+    start_with(config(broker))
+}
+
+fn config(broker: &Broker) -> AmqpConfig {
+    AmqpConfig::new(Brokers::one(BrokerUrl::parse(&broker.url()).unwrap()))
+}
+
+fn start_with(config: AmqpConfig) -> Amqp {
     Amqp::start(config, "n1".to_owned(), Clock::start(), Arc::new(Metrics::default()))
 }
 
@@ -343,5 +386,7 @@ fn copies_a_hundred_refused_messages_a_second() {
 
 /// Messages of 1 MiB.
 const LARGE: usize = 300;
+/// Messages of a few bytes: enough to know that they are small, with any credit.
+const SMALL: u32 = 3_000;
 /// Time for anything to be told, on a loaded machine.
 const WITHIN: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use lapin::Connection;
+use lapin::message::Delivery;
 use tickwire_proto::v1;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
@@ -21,7 +22,8 @@ impl Reader {
     /// Reads a queue of this node's own, until the connection or the queue ends.
     pub(super) async fn follow_queue(&mut self, connection: &Connection) -> Result<Infallible, Failure> {
         // The queue comes before the checkpoint: what is published meanwhile waits in it.
-        let (mut queue, mut losses) = queue::open(connection, &self.names, self.config.queue_length, PREFETCH, BATCH_MESSAGES_MAX).await?;
+        let (length, prefetch) = (self.config.queue_length, self.credit.grant(PREFETCH));
+        let (mut queue, mut losses) = queue::open(connection, &self.names, length, prefetch, BATCH_MESSAGES_MAX).await?;
         let checkpoint = if self.numbered.is_none() { newest_in_queue(connection, &self.names).await? } else { None };
         self.outage.over();
         info!(broker = %self.config.brokers.current(), "reads a queue of its own");
@@ -39,15 +41,12 @@ impl Reader {
         loop {
             tokio::select! {
                 found = queue.next() => {
-                    let (found, mut messages) = (found?, Vec::new());
-                    if let Some(newest) = found.last() {
-                        acks.add(found.len(), &newest.acker);
+                    self.number(found?, &mut acks).await?;
+                    acks.send(acks::count_due(queue.prefetch())).await?;
+                    if self.credit.is_outdated(queue.prefetch(), PREFETCH) {
+                        let rest = queue.change(self.credit.grant(PREFETCH)).await?;
+                        self.number(rest, &mut acks).await?;
                     }
-                    for delivery in found {
-                        messages.push(message_at(self.next_number(), delivery));
-                    }
-                    self.tell_messages(messages).await?;
-                    acks.send(acks::count_due(PREFETCH)).await?;
                 }
                 lost = losses.next(), if loss.is_none() => {
                     loss = Some(lost?);
@@ -63,6 +62,19 @@ impl Reader {
                 _ = ack_due.tick() => acks.send(1).await?,
             }
         }
+    }
+
+    /// Hands deliveries on, each with a number of its own.
+    async fn number(&mut self, found: Vec<Delivery>, acks: &mut Acks) -> Result<(), Failure> {
+        let mut messages = Vec::with_capacity(found.len());
+        if let Some(newest) = found.last() {
+            acks.add(found.len(), &newest.acker);
+        }
+        for delivery in found {
+            self.credit.count(delivery.data.len());
+            messages.push(message_at(self.next_number(), delivery));
+        }
+        self.tell_messages(messages).await
     }
 
     /// Says what the book is from now on: what a checkpoint says, nothing, or what it was, each in a life of its own. Returns whether messages
