@@ -5,6 +5,7 @@ use std::process::Output;
 use anyhow::Result;
 use serde_json::Value;
 use tickwire_rig::Tickwire;
+use tickwire_tests::Authority;
 
 /// Runs `tickwire bench WORDS` to its end.
 fn bench(words: &str) -> Result<Output> {
@@ -131,11 +132,41 @@ fn a_server_that_runs_is_loaded_and_looked_at() -> Result<()> {
 }
 
 #[test]
+fn an_encrypted_server_is_loaded_as_any_other() -> Result<()> {
+    let (authority, stranger, folder) = (Authority::new(), Authority::new(), tempfile::tempdir()?);
+    authority.issue(folder.path(), &["localhost", "127.0.0.1"]);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, other) = (file("ca.pem"), file("other.pem"));
+    std::fs::write(&ca, authority.pem())?;
+    std::fs::write(&other, stranger.pem())?;
+    let (cert, key) = (format!("tls.cert={}", file("cert.pem")), format!("tls.key={}", file("key.pem")));
+    let set = format!("--set {cert} --set {key}");
+    for words in ["fanout --rate 500", "fanout --encoding json", "fanout --encoding sse", "slow --rate 1000 --slow-bytes 20000", "storm"] {
+        let output = bench(&format!("{words} --serve {set} --ca {ca} --connections 20 --duration 1 --warm-up 0 --json -"))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{words}: {said} {}", String::from_utf8_lossy(&output.stdout));
+        let all: Value = serde_json::from_slice(&output.stdout)?;
+        for row in all["measurements"].as_array().into_iter().flatten() {
+            assert!(row["delivered"].as_u64() > Some(0) && row["lost"] == 0 && row["wrong"] == 0, "{words}: {row:#}");
+        }
+    }
+
+    let server = Tickwire::start(&["demo", "--steady", "10x500", "--set", &cert, "--set", &key])?;
+    let url = format!("https://localhost:{}", server.address().port());
+    let trusted = bench(&format!("fanout --url {url} --ca {ca} --connections 5 --symbols bench.* --duration 1 --warm-up 0"))?;
+    assert_eq!(trusted.status.code(), Some(0), "{}", String::from_utf8_lossy(&trusted.stdout));
+    let mistrusted = bench(&format!("fanout --url {url} --ca {other} --connections 5"))?;
+    let said = String::from_utf8_lossy(&mistrusted.stderr);
+    assert!(mistrusted.status.code() == Some(2) && said.contains("certificate"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_measured_is_said() -> Result<()> {
     for (words, why) in [
         ("fanout --url http://127.0.0.1:1", "cannot connect"),
         ("fanout --url http://127.0.0.1:1 --connections 1", "cannot connect"),
-        ("idle --url https://127.0.0.1:1", "does not encrypt"),
+        ("idle --url https://127.0.0.1:1 --ca /nowhere/ca.pem", "roots /nowhere/ca.pem"),
         ("fanout --rate 5", "belong to --serve"),
         ("fanout --serve --connections 4000000000", "file descriptors"),
     ] {

@@ -43,7 +43,7 @@ enum Workload {
 /// Flags that all workloads have.
 #[derive(clap::Args)]
 struct Load {
-    /// The server: http or ws, without TLS
+    /// The server: http, https, ws or wss
     #[arg(long, global = true, default_value = "http://127.0.0.1:7447", env = "TICKWIRE_URL")]
     url: String,
     /// Process of that server, to measure its CPU and memory; may be given again
@@ -82,6 +82,9 @@ struct Load {
     /// Seconds before counting begins
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=600))]
     warm_up: u64,
+    /// File with the roots (PEM) that a server at https:// is trusted by, and by no others [default: those of this machine]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// File with the bearer token
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -182,7 +185,7 @@ impl Bench {
             let args = Server::demo(market, updates_per_s, load.connections.unwrap_or(usual.connections), &load.set);
             Host::Own { program: std::env::current_exe().context("this program has no path")?, args, market, updates_per_s }
         } else {
-            Host::Running { target: Target::parse(&load.url)?, pids: load.pid.clone() }
+            Host::Running { target: Target::parse(&load.url, load.ca.as_deref())?, pids: load.pid.clone() }
         };
         let token = load.token_file.as_ref().map(|file| {
             let token = std::fs::read_to_string(file).with_context(|| format!("token file {}", file.display()))?;
@@ -201,6 +204,7 @@ impl Bench {
             },
             conflate_ms: load.conflate.unwrap_or(usual.conflate_ms),
             token: token.transpose()?,
+            ca: load.ca.clone(),
             warm_up: Duration::from_secs(load.warm_up),
             duration: Duration::from_secs(load.duration),
         })
@@ -240,7 +244,7 @@ const CONFLATE_MS: [u32; 3] = [0, 100, 1_000];
 const AFTER_HELP: &str = "\
 Latency is from the event's own time stamp to this process, so the clocks of both machines have to agree. Age is how old the values are that
 a client holds, looked at ten times a second. With --serve every update is accounted for: delivered, or merged into one that was. With
-another server, messages without a hole in their count and positions that never go back are what is checked.
+another server, messages without a hole in their count and positions that never go back are what is checked. Bytes are those inside of TLS.
 
 Connections come from one thread, so figures of a server on this machine include what this program takes away from it.
 

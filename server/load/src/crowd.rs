@@ -1,8 +1,9 @@
 //! Many connections on one thread.
 
+mod line;
 mod member;
 
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,15 @@ use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::{Conversation, Progress, Stamp, Tally};
+use crate::{Conversation, Encryption, Progress, Stamp, Tally};
+use line::Line;
 use member::{Member, dial};
 
 /// Connections, and what they counted.
 pub struct Crowd {
     poll: Poll,
+    /// `None`: nothing is encrypted.
+    encryption: Option<Encryption>,
     members: Vec<Member>,
     /// What is read lands here, whoever sent it.
     buffer: Vec<u8>,
@@ -60,13 +64,14 @@ pub struct Gathering {
 }
 
 impl Crowd {
-    /// Nobody yet.
+    /// Nobody yet. All connections are encrypted, or none is.
     ///
     /// # Errors
     /// The system refuses a poll.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(encryption: Option<Encryption>) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
+            encryption,
             members: Vec::new(),
             buffer: vec![0; READ_BYTES],
             answers: Vec::new(),
@@ -168,7 +173,8 @@ impl Crowd {
     fn dial(&mut self, address: SocketAddr, conversation: Box<dyn Conversation>, pace: Pace) -> Result<()> {
         let mut socket = dial(address, pace)?;
         self.poll.registry().register(&mut socket, Token(self.members.len()), Interest::READABLE | Interest::WRITABLE)?;
-        self.members.push(Member::new(socket, conversation, pace));
+        let line = Line::new(socket, self.encryption.as_ref())?;
+        self.members.push(Member::new(line, conversation, pace));
         Ok(())
     }
 
@@ -216,13 +222,10 @@ impl Crowd {
             if allowed == 0 || member.ended {
                 return;
             }
-            let length = match member.socket.read(&mut self.buffer[..allowed]) {
+            let length = match member.line.read(&mut self.buffer[..allowed]) {
                 Ok(0) => return self.end(key, "the server closed the connection"),
                 Ok(length) => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::NotConnected => {
-                    member.drained();
-                    return;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::NotConnected => return self.emptied(key),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return self.end(key, &format!("the connection broke: {error}")),
             };
@@ -235,21 +238,30 @@ impl Crowd {
                 self.ready += 1;
                 self.ready_after.saturating_record(member.since.elapsed().as_micros() as u64);
             }
-            if length < allowed {
-                // Nothing is left: what comes now is another edge.
-                if member.is_slow() {
-                    member.conversation.acknowledge(&mut self.answers);
-                }
-                member.drained();
-            }
+            let is_emptied = member.line.is_emptied_by(length, allowed);
             let sent = member.send(&self.answers);
             self.answers.clear();
             match (outcome, sent) {
                 (Err(text), _) => return self.end(key, &text),
                 (_, Err(error)) => return self.end(key, &format!("the connection broke: {error}")),
-                _ if length < allowed => return,
+                _ if is_emptied => return self.emptied(key),
                 _ => {}
             }
+        }
+    }
+
+    /// Nothing is left to read: what comes now is another edge.
+    fn emptied(&mut self, key: usize) {
+        let member = &mut self.members[key];
+        member.drained();
+        if member.is_slow() {
+            member.conversation.acknowledge(&mut self.answers);
+        }
+        // Also what waited for a handshake.
+        let sent = member.send(&self.answers);
+        self.answers.clear();
+        if let Err(error) = sent {
+            self.end(key, &format!("the connection broke: {error}"));
         }
     }
 
@@ -260,7 +272,7 @@ impl Crowd {
             return;
         }
         // Registration ends with the socket; there is nothing to do if it had gone before.
-        let _ = self.poll.registry().deregister(&mut member.socket);
+        let _ = self.poll.registry().deregister(member.line.socket());
         self.ready -= usize::from(member.conversation.is_ready());
         self.ended += 1;
         self.tally.faults.cut += 1;

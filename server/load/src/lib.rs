@@ -10,6 +10,7 @@
 mod conversation;
 mod crowd;
 mod descriptors;
+mod encryption;
 mod ledger;
 mod probe;
 mod process;
@@ -25,6 +26,7 @@ pub mod workload;
 pub use conversation::{Conversation, Stamp};
 pub use crowd::{Crowd, Gathering, Pace};
 pub use descriptors::allow_descriptors;
+pub use encryption::Encryption;
 pub use ledger::{Ledger, Record, Seen, read_protobuf};
 pub use probe::{Group, Probe, Sample};
 pub use process::Meter;

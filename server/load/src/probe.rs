@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{Conversation, Crowd, Gathering, Meter, Pace, Percentiles, Progress, ServerFigures, Tally};
+use crate::{Conversation, Crowd, Encryption, Gathering, Meter, Pace, Percentiles, Progress, ServerFigures, Tally};
 
 /// What is loaded, and for how long.
 pub struct Probe<'a> {
     /// Where it listens.
     pub address: SocketAddr,
+    /// `None`: nothing is encrypted.
+    pub encryption: Option<Encryption>,
     /// Its processes, if they may be looked at.
     pub meter: Option<&'a Meter>,
     /// What the n-th connection says.
@@ -57,7 +59,7 @@ impl Probe<'_> {
     /// # Errors
     /// The server cannot be reached or looked at.
     pub fn empty(&self, progress: &mut Progress) -> Result<u64> {
-        let mut crowd = Crowd::new()?;
+        let mut crowd = Crowd::new(self.encryption.clone())?;
         let first = Group { connections: self.connections.min(FIRST_CONNECTIONS), pace: Pace::Free, at_once: FIRST_CONNECTIONS as usize };
         self.gather(&mut crowd, &first, progress)?;
         crowd.run(FIRST_STAY, |_, _| Ok(()))?;
@@ -71,7 +73,7 @@ impl Probe<'_> {
     /// # Errors
     /// The server cannot be reached or looked at.
     pub fn measure(&self, group: &Group, empty: u64, progress: &mut Progress) -> Result<Sample> {
-        let mut crowd = Crowd::new()?;
+        let mut crowd = Crowd::new(self.encryption.clone())?;
         self.gather(&mut crowd, group, progress)?;
         self.gathered.map_or(Ok(()), |gathered| gathered())?;
         let (images, ready_ms) = (crowd.tally().images, Percentiles::of(crowd.ready_after()));

@@ -15,10 +15,12 @@ pub struct Server {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens, as it says.
+    pub url: String,
 }
 
 impl Server {
-    /// Starts `program args`, and waits until it says `http://ADDR:PORT` on its standard output, at most half a minute.
+    /// Starts `program args`, and waits until it says `http://ADDR:PORT` (or `https`) on its standard output, at most half a minute.
     ///
     /// # Errors
     /// It does not start, or ends before it listens.
@@ -43,12 +45,14 @@ impl Server {
                 let _ = tell.send(line);
             }
         });
-        let listening = || -> Result<SocketAddr> {
+        let listening = || -> Result<(SocketAddr, String)> {
             let line = told.recv_timeout(START_MAX).map_err(|_| anyhow!("it does not say where it listens"))?;
-            Ok(line.rsplit_once("http://").context("it says something else than where it listens")?.1.trim().parse()?)
+            let url = line.find("http").map(|at| line[at..].trim()).context("it says something else than where it listens")?;
+            let (_, address) = url.split_once("://").context("it says no address")?;
+            Ok((address.parse()?, url.to_owned()))
         };
         match listening() {
-            Ok(address) => Ok(Self { child, address }),
+            Ok((address, url)) => Ok(Self { child, address, url }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();

@@ -49,6 +49,8 @@ pub struct Settings {
     pub conflate_ms: u32,
     /// Bearer token.
     pub token: Option<String>,
+    /// File with the roots (PEM) by which a server of our own is trusted, if it encrypts.
+    pub ca: Option<PathBuf>,
     /// Before counting begins.
     pub warm_up: Duration,
     /// How long is counted.
@@ -127,7 +129,8 @@ impl<'a> Run<'a> {
                 } else {
                     settings.symbols.clone()
                 };
-                Ok(Self { settings, name, target: server.address.into(), meter, symbols, steady: true, _server: Some(server) })
+                let target = Target::parse(&server.url, settings.ca.as_deref())?;
+                Ok(Self { settings, name, target, meter, symbols, steady: true, _server: Some(server) })
             }
         }
     }
@@ -146,6 +149,7 @@ impl<'a> Run<'a> {
         let converse = |n: u32| -> Box<dyn Conversation> { Box::new(Ticker::new(manner.clone(), self.chosen(n))) };
         let probe = Probe {
             address: self.target.address,
+            encryption: self.target.encryption.clone(),
             meter: self.meter.as_ref(),
             converse: &converse,
             connections: settings.connections,
@@ -197,8 +201,8 @@ impl<'a> Run<'a> {
         let settings = self.settings;
         let published = match settings.host {
             Host::Own { updates_per_s, .. } => Some(f64::from(updates_per_s) * span.as_secs_f64()),
-            // Everyone has the same symbols, and so each got everything.
-            Host::Running { .. } if self.each() == self.symbols.len() => {
+            // Everyone has the same symbols, and so each got everything, if all of them are there.
+            Host::Running { .. } if self.each() == self.symbols.len() && tally.faults.cut + tally.faults.refused == 0 => {
                 Some((tally.records + tally.merged) as f64 / f64::from(connections))
             }
             Host::Running { .. } => None,

@@ -264,7 +264,8 @@ mod tests {
         let symbols: Vec<String> = (0..4).map(|index| format!("bench.S{index}")).collect();
         let converse = |_| -> Box<dyn Conversation> { Box::new(Ticker::new(manner.clone(), symbols.clone())) };
         let (warm_up, duration) = (Duration::ZERO, Duration::from_secs(1));
-        let probe = Probe { address, meter: None, converse: &converse, connections: 10, gathered: None, warm_up, duration };
+        let probe =
+            Probe { address, encryption: None, meter: None, converse: &converse, connections: 10, gathered: None, warm_up, duration };
         let group = Group { connections: 10, pace: Pace::Free, at_once: 10 };
         probe.measure(&group, 0, &mut Progress::silent()).unwrap()
     }

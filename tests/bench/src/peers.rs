@@ -168,6 +168,7 @@ impl Peers {
             wire: Wire::Protobuf,
             conflate_ms: subject.conflate_ms,
             token: None,
+            ca: None,
             warm_up: workload.warm_up(),
             duration: Duration::from_secs(self.seconds),
         };
@@ -190,6 +191,7 @@ impl Peers {
         };
         let probe = Probe {
             address: running.subscribe,
+            encryption: None,
             meter: Some(&meter),
             converse: &converse,
             connections: workload.connections,

@@ -90,6 +90,7 @@ fn settings(program: &Path, (market, updates_per_s): (u32, u32), connections: u3
         wire: Wire::Protobuf,
         conflate_ms,
         token: None,
+        ca: None,
         warm_up: WARM_UP,
         duration,
     }

@@ -1,6 +1,6 @@
 //! One connection of a crowd. Idle, it holds no buffer.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,11 @@ use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Pace;
+use super::line::Line;
 use crate::{Conversation, Stamp, Tally};
 
 pub(super) struct Member {
-    pub(super) socket: TcpStream,
+    pub(super) line: Line,
     pub(super) conversation: Box<dyn Conversation>,
     /// Since when it dials.
     pub(super) since: Instant,
@@ -30,9 +31,9 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(socket: TcpStream, conversation: Box<dyn Conversation>, pace: Pace) -> Self {
+    pub(super) fn new(line: Line, conversation: Box<dyn Conversation>, pace: Pace) -> Self {
         let (held, unsent) = (Vec::new(), Vec::new());
-        Self { socket, conversation, since: Instant::now(), ended: false, opened: false, held, unsent, pace, budget: 0, waiting: false }
+        Self { line, conversation, since: Instant::now(), ended: false, opened: false, held, unsent, pace, budget: 0, waiting: false }
     }
 
     pub(super) fn is_slow(&self) -> bool {
@@ -68,11 +69,11 @@ impl Member {
         if self.ended {
             return Ok(());
         }
-        if let Some(error) = self.socket.take_error()? {
+        if let Some(error) = self.line.socket().take_error()? {
             return Err(error);
         }
         if !self.opened {
-            match self.socket.peer_addr() {
+            match self.line.socket().peer_addr() {
                 Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
                 connected => connected?,
             };
@@ -84,9 +85,12 @@ impl Member {
 
     /// Sends `bytes` behind what is unsent.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.opened {
+            return Ok(());
+        }
         self.unsent.extend_from_slice(bytes);
         while !self.unsent.is_empty() {
-            match self.socket.write(&self.unsent) {
+            match self.line.write(&self.unsent) {
                 Ok(length) => drop(self.unsent.drain(..length)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -94,7 +98,7 @@ impl Member {
             }
         }
         self.unsent = Vec::new();
-        Ok(())
+        self.line.flush()
     }
 
     pub(super) fn received(&mut self, bytes: &[u8], now: Stamp, tally: &mut Tally, answers: &mut Vec<u8>) -> Result<(), String> {
