@@ -130,6 +130,22 @@ faults! {
     IgnoreWindow: Fresh,
     /// A report of frames that were never sent, or were reported before, is believed.
     BelieveFalseProgress: Fresh,
+    /// A client that is watched is written to without a bound.
+    WatchWithoutBound: Fresh,
+    /// What waited for room goes on waiting when a client is not watched any more.
+    WaitBeyondWatch: Fresh,
+    /// The end of watching takes the credit of a client that reports by itself.
+    UnwatchReporter: Fresh,
+    /// A client that is watched counts as stalled while nothing waits for it.
+    StallWatched: Fresh,
+    /// What nobody looks for is waited for.
+    AwaitUnseen: Fresh,
+    /// What was written counts as arrived, whatever the kernel says.
+    BelieveWritten: Fresh,
+    /// The last bytes of a flow are looked for as late as a little by itself.
+    LookLate: Fresh,
+    /// A socket that takes nothing any more is looked at as often as one that does.
+    LookAtStuck: Bounded,
     /// JSON writes quantities at the scale of prices.
     WrongQuantityScale: Same,
     /// The client applies records that are older than what it shows.

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod health;
 pub mod intake;
 mod scales;
+pub mod watch;
 
 pub use batch::{Batch, Entry, InstrumentId};
 pub use engine::Engine;

@@ -4,7 +4,7 @@ use tickwire_core::engine::FrameRef;
 use tickwire_proto::Moment;
 
 use super::link::{Link, Sent};
-use super::watch::Progress;
+use super::watch::Watched;
 use super::{TransportKind, sse};
 use crate::accept::Visitor;
 use crate::grpc;
@@ -20,7 +20,7 @@ pub(super) struct Connection {
     /// Distinguishes it from an earlier one of the same key.
     pub(super) serial: u64,
     /// How far its frames have got, if the kernel is asked about it.
-    pub(super) progress: Option<Box<Progress>>,
+    pub(super) watched: Option<Box<Watched>>,
     /// The newest ping that could not be answered.
     pong: Option<Box<[u8]>>,
     _visitor: Visitor,
@@ -41,7 +41,7 @@ pub(super) enum Phase {
 
 impl Connection {
     pub(super) fn new(link: Link, transport: TransportKind, visitor: Visitor, serial: u64) -> Self {
-        Self { link, transport, inbound: Inbound::default(), phase: Phase::Open, serial, progress: None, pong: None, _visitor: visitor }
+        Self { link, transport, inbound: Inbound::default(), phase: Phase::Open, serial, watched: None, pong: None, _visitor: visitor }
     }
 
     /// Appends `frame` to `out`, as it travels on this connection.

@@ -9,12 +9,13 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use tickwire_core::engine::{ConnectionKey, FrameRef, Sink, Written};
+use tickwire_core::watch::Progress;
 use tickwire_proto::Moment;
 use tickwire_proto::v1::ErrorCode;
 
 use super::connection::{Appointment, Connection, Phase};
 use super::link::{Bell, Call, Carrier, Encrypted, Link, Sent, Socket};
-use super::watch::{Look, Progress, Watch, Way};
+use super::watch::{Look, Watch, Watched, Way};
 use super::{TransportKind, Visitor};
 
 /// The connections, and what their sockets are given.
@@ -121,7 +122,7 @@ impl Hub {
         if let Some(connection) = self.get(key) {
             connection.push_end(&mut scratch, code, reason);
             connection.phase = Phase::Leaving { discarded: 0 };
-            connection.progress = None;
+            connection.watched = None;
             let (sent, serial) = (connection.link.send(&scratch), connection.serial);
             connection.link.end(code.and_then(ErrorCode::from_close_code), reason);
             connection.link.shut_if_done();
@@ -179,9 +180,9 @@ impl Hub {
 
     /// From now on the frames of this connection are followed; `bytes` have been written before the first.
     pub(super) fn follow(&mut self, key: u32, way: Way, bytes: usize) {
-        let progress = Progress::new(self.now, way, bytes);
+        let watched = Watched { way, progress: Progress::new(self.now, bytes) };
         if let Some(connection) = self.get(key) {
-            connection.progress = Some(Box::new(progress));
+            connection.watched = Some(Box::new(watched));
         }
     }
 
@@ -193,10 +194,10 @@ impl Hub {
         let mut ways = Vec::with_capacity(due.len());
         for (appointment, pace) in due {
             let connection = self.get(appointment.key).filter(|connection| connection.serial == appointment.serial);
-            let Some(progress) = connection.and_then(|connection| connection.progress.as_deref_mut()) else { continue };
-            if progress.is_due(pace) {
+            let Some(watched) = connection.and_then(|connection| connection.watched.as_deref_mut()) else { continue };
+            if watched.progress.is_due(pace) {
                 asked.push(appointment.key);
-                ways.push(progress.way);
+                ways.push(watched.way);
             }
         }
         let mut arrived = Vec::new();
@@ -205,13 +206,13 @@ impl Hub {
         watch.ask(&ways, &mut |n, look| {
             let key = asked[n];
             let Some(Some(connection)) = slots.get_mut(key as usize) else { return };
-            let (Look::Outstanding(outstanding), Some(progress)) = (look, connection.progress.as_deref_mut()) else {
-                connection.progress = None;
+            let (Look::Outstanding(outstanding), Some(Watched { progress, .. })) = (look, connection.watched.as_deref_mut()) else {
+                connection.watched = None;
                 return arrived.push((key, None));
             };
             let outstanding = connection.link.unsent().map_or(u64::MAX, |unsent| u64::from(outstanding) + unsent as u64);
             arrived.extend(progress.look(now, outstanding).map(|frame| (key, Some(frame))));
-            again.extend(progress.plan().map(|pace| (key, connection.serial, pace)));
+            again.extend(progress.plan(now).map(|pace| (key, connection.serial, pace)));
         });
         again.into_iter().for_each(|(key, serial, pace)| watch.plan(now, key, serial, pace));
         arrived
@@ -234,8 +235,8 @@ impl Sink for Hub {
         if let Some(Some(connection)) = self.slots.get_mut(connection.0 as usize) {
             let start = self.scratch.len();
             connection.push_frame(&mut self.scratch, frame);
-            if let Some(progress) = &mut connection.progress {
-                progress.frame(self.now, self.scratch.len() - start);
+            if let Some(watched) = &mut connection.watched {
+                watched.progress.frame(self.now, self.scratch.len() - start);
             }
         }
     }
@@ -243,7 +244,7 @@ impl Sink for Hub {
     fn commit(&mut self, key: ConnectionKey) -> Written {
         let sent = match self.slots.get_mut(key.0 as usize) {
             Some(Some(connection)) => {
-                if let Some(pace) = connection.progress.as_deref_mut().and_then(Progress::plan) {
+                if let Some(pace) = connection.watched.as_deref_mut().and_then(|watched| watched.progress.plan(self.now)) {
                     self.watch.plan(self.now, key.0, connection.serial, pace);
                 }
                 connection.link.send(&self.scratch)

@@ -1,21 +1,25 @@
 //! Sockets whose clients cannot report: the kernel is asked how much of what was written their other end has.
 //!
-//! A look costs a fraction of a write. It is taken only while much is under way, at most every [`LOOK_EVERY`], or a second after a little
-//! was written; who gets a heartbeat now and then is never looked at.
+//! When to look is decided by [`Progress`].
 
 mod kernel;
-mod progress;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use tickwire_core::watch::{Pace, Progress};
 use tickwire_proto::Moment;
 
 use super::connection::Appointment;
 use kernel::Kernel;
 pub(super) use kernel::Way;
-pub(super) use progress::{Pace, Progress};
+
+/// A connection that is watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) way: Way,
+    pub(super) progress: Progress,
+}
 
 /// When to look at which connection.
 #[derive(Debug, Default)]
@@ -60,11 +64,11 @@ impl Watch {
         match pace {
             Pace::Busy => {
                 if self.busy.is_empty() {
-                    self.busy_at = now + LOOK_EVERY;
+                    self.busy_at = now + pace.wait();
                 }
                 self.busy.push(Appointment { key, serial, until: now });
             }
-            Pace::Resting => self.resting.push_back(Appointment { key, serial, until: now + REST_LOOK_AFTER }),
+            Pace::Resting => self.resting.push_back(Appointment { key, serial, until: now + pace.wait() }),
         }
     }
 
@@ -95,8 +99,3 @@ impl Watch {
         }
     }
 }
-
-/// No two looks at a connection are closer.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// When little has been written, it is looked for after this.
-const REST_LOOK_AFTER: Duration = Duration::from_secs(1);

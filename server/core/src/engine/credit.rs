@@ -20,6 +20,8 @@ use core::time::Duration;
 use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 
+use crate::watch::{SHARE_BYTES, UNSEEN_AFTER};
+
 /// What one client that reports progress may be sent.
 #[derive(Debug)]
 pub(super) struct Credit {
@@ -159,7 +161,8 @@ impl Credit {
 
     /// A frame was written.
     pub(super) fn sent(&mut self, now: Moment, cseq: u64, bytes: usize) {
-        if self.watched && self.sent == self.acked && bytes < UNSEEN_BYTES_MAX && now.since(self.begun.0) >= UNSEEN_AFTER {
+        let unseen = self.watched && self.sent == self.acked && bytes < SHARE_BYTES && now.since(self.begun.0) >= UNSEEN_AFTER;
+        if unseen && !planted(Fault::AwaitUnseen) {
             // A heartbeat, or a record of a market that hardly moves: the shell does not look for it.
             self.sent += bytes as u64;
             (self.acked, self.begun) = (self.sent, (now, self.sent));
@@ -232,7 +235,7 @@ impl Credit {
     /// When the client counts as stalled: something is under way, and nothing was reported for `stalled_max`. Whom the shell watches says
     /// nothing by itself, and is stalled only while something waits for it.
     pub(super) fn stalled_at(&self, stalled_max: Duration) -> Option<Moment> {
-        if self.watched && !self.is_waiting() {
+        if self.watched && !self.is_waiting() && !planted(Fault::StallWatched) {
             return None;
         }
         self.flight.front().map(|oldest| oldest.at.max(self.begun.0) + stalled_max)
@@ -248,9 +251,13 @@ impl Credit {
     /// The time that a window's bytes may take: there, back, and in a queue that keeps the link busy between two reports. While the rate
     /// grows with the window, it is longer, so that both grow faster.
     fn span(&self) -> Duration {
-        let trip = if self.trip_us == u32::MAX { TRIP_MIN } else { self.trip().max(TRIP_MIN) };
+        let trip = if self.trip_us == u32::MAX { self.trip_min() } else { self.trip().max(self.trip_min()) };
         let more = if self.flat < ROUNDS_FLAT { trip * 3 / 2 } else { trip / 2 };
-        trip + more.max(QUEUE)
+        trip + more.max(if self.watched { QUEUE_WATCHED } else { QUEUE })
+    }
+
+    fn trip_min(&self) -> Duration {
+        if self.watched { TRIP_MIN_WATCHED } else { TRIP_MIN }
     }
 
     fn trip(&self) -> Duration {
@@ -263,7 +270,7 @@ impl Credit {
         let mut is_told = trip_us <= self.trip_us;
         match self.probe {
             Probe::Off if under_way > 0 && self.is_waiting() && now.since(self.trip_at) >= TRIP_KEPT => {
-                let to = take(u64::from(self.rate), self.trip().max(TRIP_MIN)) * 3 / 4;
+                let to = take(u64::from(self.rate), self.trip().max(self.trip_min())) * 3 / 4;
                 self.probe = Probe::Emptying { to: if to < u64::from(WINDOW_MIN) { 0 } else { to.min(u64::from(self.window)) as u32 } };
             }
             Probe::Emptying { to } if under_way <= u64::from(to) => {
@@ -276,7 +283,7 @@ impl Credit {
                 // A client that has little to report takes its time.
                 let is_loaded = self.is_waiting();
                 // What is under way may be more than fits into a round trip, if the link has become slower. Emptied, it shows.
-                let is_doubtful = to > 0 && trip_us > self.trip_us.max(TRIP_MIN.as_micros() as u32) / 4 * 5;
+                let is_doubtful = to > 0 && trip_us > self.trip_us.max(self.trip_min().as_micros() as u32) / 4 * 5;
                 self.probe = if is_loaded && is_doubtful { Probe::Emptying { to: 0 } } else { Probe::Off };
                 is_told |= is_loaded && !is_doubtful;
             }
@@ -309,7 +316,7 @@ impl Credit {
         }
         let bytes = self.acked - begun_with;
         // The link was busy all the time if nothing before the measurement was sent with room to spare, or if the frame was in a queue.
-        let busy = begun_with > self.spare || begun_at >= sent_at + self.trip().max(TRIP_MIN);
+        let busy = begun_with > self.spare || begun_at >= sent_at + self.trip().max(self.trip_min());
         let weight = if pace(bytes, span) >= self.rate { WEIGHT_UP } else { WEIGHT_DOWN };
         if busy || weight == WEIGHT_UP {
             self.rate = pace(take(u64::from(self.rate), weight) + bytes, weight + span).max(1);
@@ -336,8 +343,12 @@ const WINDOW_MIN: u32 = 4 << 10;
 const WINDOW_FIRST: u32 = 32 << 10;
 /// Time in the queue that is allowed for, or half a round trip if that is more.
 const QUEUE: Duration = Duration::from_millis(100);
+/// The same for who is watched: looks come every 20 ms, also where a client would wait for more to report. JSON needs it, whose records are large.
+const QUEUE_WATCHED: Duration = Duration::from_millis(80);
 /// Round trips count as at least this: clients report no more often.
 const TRIP_MIN: Duration = Duration::from_millis(50);
+/// The same for who is watched: looks are no closer.
+const TRIP_MIN_WATCHED: Duration = Duration::from_millis(20);
 /// The shortest round trip is believed for so long; then, under load, the queue is emptied to see it again.
 const TRIP_KEPT: Duration = Duration::from_secs(10);
 /// Rounds after which a rate that does not grow is that of the link.
@@ -348,10 +359,6 @@ const MEASURE_MIN: Duration = Duration::from_millis(20);
 const WEIGHT_UP: Duration = Duration::from_millis(100);
 /// ... or lower.
 const WEIGHT_DOWN: Duration = Duration::from_millis(300);
-/// Smaller frames to a client that is watched count as arrived ...
-pub(super) const UNSEEN_BYTES_MAX: usize = 2 << 10;
-/// ... when nothing has been under way for so long.
-pub(super) const UNSEEN_AFTER: Duration = Duration::from_secs(1);
 /// Frames that a full window is cut into at least.
 const FRAMES_PER_WINDOW: usize = 8;
 /// No frame is cut shorter than this, so that its head stays a small part of it.

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 
 use super::Engine;
@@ -14,6 +15,9 @@ impl Engine {
         if self.config.credit_bytes_max == 0 {
             return false;
         }
+        if planted(Fault::WatchWithoutBound) {
+            return true;
+        }
         let credit = Credit::watched(now, self.config.credit_bytes_max);
         self.stats.note_credit(&credit);
         connection.credit = Some(Box::new(credit));
@@ -24,8 +28,11 @@ impl Engine {
     /// Bounds nothing any more: what waited for room may leave, as to every other client whose way is not seen.
     pub(super) fn end_watch(&mut self, slot: u32) {
         let Some(connection) = self.roster.get_mut(slot) else { return };
-        let Some(credit) = connection.credit.take_if(|credit| credit.is_watched()) else { return };
+        let Some(credit) = connection.credit.take_if(|credit| credit.is_watched() || planted(Fault::UnwatchReporter)) else { return };
         self.stats.forget_credit(&credit);
+        if planted(Fault::WaitBeyondWatch) {
+            return;
+        }
         self.dispatch.set_room(slot, connection.room());
         if connection.has_work(self.synced) {
             self.dispatch.touch(slot);

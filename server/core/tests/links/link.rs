@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tickwire_core::engine::{ConnectionKey, FrameRef, Sink, Written};
+use tickwire_core::watch::{Pace, Progress};
 use tickwire_proto::Moment;
 use tickwire_proto::v1::ErrorCode;
 
@@ -33,9 +34,15 @@ pub(crate) struct Link {
     pub(crate) capacity: u64,
     /// Frames and bytes that went to the server.
     pub(crate) sent_back: (u64, u64),
-    /// Frames that have arrived, and when the server's socket gets to know of the newest of them.
-    arrived: u64,
+    /// Bytes that the server has written.
+    written: u64,
+    /// Bytes that had arrived, by when the server's socket gets to know of them; the first is what it knows.
     known: VecDeque<(Moment, u64)>,
+    /// How far the server has seen its frames get, where it watches the socket.
+    progress: Progress,
+    /// When it looks at the socket again, a look of each pace at most.
+    looks: Vec<(Moment, Pace)>,
+    pub(crate) looks_taken: u64,
 }
 
 impl Link {
@@ -51,8 +58,11 @@ impl Link {
             carried: 0,
             capacity: 0,
             sent_back: (0, 0),
-            arrived: 0,
-            known: VecDeque::new(),
+            written: 0,
+            known: VecDeque::from([(Moment::ZERO, 0)]),
+            progress: Progress::new(Moment::ZERO, 0),
+            looks: Vec::new(),
+            looks_taken: 0,
         }
     }
 
@@ -69,10 +79,9 @@ impl Link {
             if *left == 0 {
                 self.to_client.push_back((arrives, std::mem::take(frame)));
                 self.buffered.pop_front();
-                self.arrived += 1;
-                self.known.push_back((self.now + Duration::from_millis(self.shape.trip_ms), self.arrived));
             }
         }
+        self.known.push_back((self.now + Duration::from_millis(self.shape.trip_ms), self.carried));
         let frees = self.blocked && self.buffered_bytes <= self.shape.buffer / 2;
         self.blocked &= !frees;
         frees
@@ -83,10 +92,25 @@ impl Link {
         self.to_server.push_back((self.now + Duration::from_micros(self.shape.trip_ms * 500), frame));
     }
 
-    /// The newest frame that the other end's acknowledgements cover, if there is a newer one than was asked for last.
-    pub(crate) fn acknowledged(&mut self) -> Option<u64> {
-        let known = self.known.partition_point(|(at, _)| *at <= self.now);
-        self.known.drain(..known).next_back().map(|(_, frame)| frame)
+    /// Looks at the server's socket if it is time. Returns the newest frame that its other end has acknowledged, if there is a new one.
+    pub(crate) fn look(&mut self) -> Option<u64> {
+        let (now, mut newest) = (self.now, None);
+        while let Some(at) = self.looks.iter().position(|(at, _)| *at <= now) {
+            let (_, pace) = self.looks.swap_remove(at);
+            if !self.progress.is_due(pace) {
+                continue;
+            }
+            self.looks_taken += 1;
+            let known = self.known.partition_point(|(at, _)| *at <= now);
+            self.known.drain(..known - 1);
+            newest = self.progress.look(now, self.written - self.known[0].1).or(newest);
+            self.plan();
+        }
+        newest
+    }
+
+    fn plan(&mut self) {
+        self.looks.extend(self.progress.plan(self.now).map(|pace| (self.now + pace.wait(), pace)));
     }
 
     pub(crate) fn at_client(&mut self) -> Option<Vec<u8>> {
@@ -103,9 +127,12 @@ impl Sink for Link {
         let bytes = frame.payload.len() as u64 + FRAME_HEAD;
         self.buffered.push_back((bytes, frame.payload.to_vec()));
         self.buffered_bytes += bytes;
+        self.written += bytes;
+        self.progress.frame(self.now, bytes as usize);
     }
 
     fn commit(&mut self, _: ConnectionKey) -> Written {
+        self.plan();
         self.blocked = self.buffered_bytes > self.shape.buffer;
         if self.blocked { Written::Blocked } else { Written::All }
     }

@@ -31,8 +31,16 @@ pub(crate) struct World {
     due: u64,
     /// Ages of what the client held, sampled, milliseconds.
     ages: Vec<u64>,
-    /// The client has no way to report: the server looks how far its socket has got.
-    watched: bool,
+    back: Back,
+}
+
+/// How the server gets to know what the client has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Back {
+    /// The client reports.
+    Reports,
+    /// It cannot: the server looks how far its socket has got.
+    Watched,
 }
 
 /// What is published.
@@ -61,21 +69,21 @@ pub(crate) struct Seen {
 
 impl World {
     pub(crate) fn new(seed: u64, shape: Shape, feed: Feed, credit_bytes_max: u32) -> Self {
-        Self::with(seed, shape, feed, credit_bytes_max, false)
+        Self::with(seed, shape, feed, credit_bytes_max, Back::Reports)
     }
 
-    /// With a client that cannot report, and whose socket the server looks at.
-    pub(crate) fn watched(seed: u64, shape: Shape, feed: Feed, credit_bytes_max: u32) -> Self {
-        Self::with(seed, shape, feed, credit_bytes_max, true)
-    }
-
-    fn with(seed: u64, shape: Shape, feed: Feed, credit_bytes_max: u32, watched: bool) -> Self {
+    pub(crate) fn with(seed: u64, shape: Shape, feed: Feed, credit_bytes_max: u32, back: Back) -> Self {
         #[cfg(feature = "planted-faults")]
         tickwire_proto::planted::plant(&std::env::var("PLANTED").unwrap_or_default());
         let config = EngineConfig { node: "n1".into(), credit_bytes_max, ..EngineConfig::default() };
         let mut engine = Engine::new(config, Box::new(Everybody));
         engine.set_wall_clock(Moment::ZERO, START_US);
-        let settings = SessionConfig { encoding: Encoding::Protobuf, conflate_ms: Some(0), two_way: !watched, ..SessionConfig::default() };
+        let settings = SessionConfig {
+            encoding: Encoding::Protobuf,
+            conflate_ms: Some(0),
+            two_way: back == Back::Reports,
+            ..SessionConfig::default()
+        };
         let mut session = Session::new(settings, seed);
         let subscription = session.subscribe(Moment::ZERO, &[Item { target: "s.*".into() }], SubscribeOptions::default());
         let mut world = Self {
@@ -91,7 +99,7 @@ impl World {
             seq: 0,
             due: 0,
             ages: Vec::new(),
-            watched,
+            back,
         };
         let mut entries = vec![Entry::Reset { epoch: "1".into() }];
         for id in 0..feed.instruments {
@@ -147,10 +155,8 @@ impl World {
         if self.link.carry() {
             self.engine.writable(self.now, CONNECTION);
         }
-        if self.watched && self.now.as_micros() % LOOK_EVERY_US == 0 {
-            if let Some(frame) = self.link.acknowledged() {
-                self.engine.reached(self.now, CONNECTION, frame);
-            }
+        if let Some(frame) = self.link.look().filter(|_| self.back == Back::Watched) {
+            self.engine.reached(self.now, CONNECTION, frame);
         }
         self.flush();
         while let Some(frame) = self.link.at_client() {
@@ -228,9 +234,9 @@ impl World {
             match self.session.poll_output() {
                 Output::Open { .. } => {
                     let session = "n1-1".into();
-                    let request = self.watched.then(|| request_of(&self.session));
+                    let request = (self.back != Back::Reports).then(|| request_of(&self.session));
                     self.engine.attach(self.now, CONNECTION, Arrival { encoding: Encoding::Protobuf, grant: None, request, session });
-                    if self.watched {
+                    if self.back == Back::Watched {
                         self.engine.watch(self.now, CONNECTION);
                     }
                     self.session.handle(self.now, Input::Opened);
@@ -254,8 +260,6 @@ fn symbol(id: u32) -> String {
 
 const CONNECTION: ConnectionKey = ConnectionKey(1);
 const START_US: u64 = 1_800_000_000_000_000;
-/// How often the server looks at the socket of a client that is watched.
-const LOOK_EVERY_US: u64 = 20_000;
 /// How often ages are looked at.
 const SAMPLE_EVERY_US: u64 = 7_000;
 /// Instruments that are looked at.

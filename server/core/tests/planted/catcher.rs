@@ -123,10 +123,11 @@ fn difference(text: &str) -> String {
 }
 
 /// All of them, those first that see the whole.
-pub(crate) const CATCHERS: [Catcher; 3] = [
+pub(crate) const CATCHERS: [Catcher; 4] = [
     Catcher { name: "storms", tests: "engine_stories::properties::" },
     Catcher { name: "engine stories", tests: "engine_stories::" },
     Catcher { name: "session stories", tests: "session_stories::" },
+    Catcher { name: "links", tests: "links::watched::" },
 ];
 
 /// A catcher needs a few seconds.

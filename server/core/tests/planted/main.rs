@@ -12,6 +12,9 @@ mod table;
 // What catches: the same stories and worlds that run without faults elsewhere.
 #[path = "../scenarios/main.rs"]
 mod engine_stories;
+#[path = "../links/main.rs"]
+#[allow(dead_code, reason = "links whose clients report are tried elsewhere")]
+mod links;
 #[path = "../../../../proto/tests/scenarios/main.rs"]
 mod session_stories;
 

@@ -272,6 +272,23 @@ fn an_event_stream_at_rest_is_not_looked_at_and_does_not_stall() {
 }
 
 #[test]
+fn an_event_stream_for_which_nothing_waits_does_not_stall() {
+    let mut world = World::new(EngineConfig { credit_bytes_max: 4_096, ..config() });
+    world.clients.quiet = true;
+    script::run(
+        &mut world,
+        "
+            new stock.A; quote stock.A 1 last=1
+            sse a heartbeat=30000 stock.A; watch a
+            reached a
+            quote stock.A 2 last=2
+            wait 40000
+            quote stock.A 3 last=3",
+    );
+    assert_eq!((world.client("a").closed, world.client("a").updates.last().map(|told| told.update.seq)), (None, Some(3)));
+}
+
+#[test]
 fn an_event_stream_whose_socket_gets_nothing_across_is_ended() {
     check_in(
         watched(),
@@ -293,9 +310,23 @@ fn an_event_stream_whose_socket_gets_nothing_across_is_ended() {
 fn who_is_not_watched_any_more_gets_everything() {
     check_in(
         watched(),
-        "quote stock.B 301 last=9; unwatch a",
+        "
+            quote stock.B 301 last=9
+            wait 20
+            unwatch a",
         expect![[r#"
-        0 a: quote stock.A #300 last=1 high=1 low=1 merged=260 | quote stock.B #301 last=9
+            20 a: quote stock.A #300 last=1 high=1 low=1 merged=260 | quote stock.B #301 last=9
     "#]],
+    );
+}
+
+#[test]
+fn who_reports_by_itself_is_held_back_also_when_nobody_watches() {
+    check_in(
+        used_up(),
+        "
+            unwatch a; quote stock.B 301 last=9
+            wait 20",
+        expect![[""]],
     );
 }
