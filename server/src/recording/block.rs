@@ -58,9 +58,9 @@ pub(super) enum Kind {
 }
 
 impl BlockInfo {
-    /// Where the next block begins.
+    /// Where the next block begins. An index may say anything, also that it is behind the end of all files.
     pub(super) fn end(&self) -> u64 {
-        self.offset + HEADER_BYTES as u64 + u64::from(self.packed_bytes)
+        self.offset.saturating_add(HEADER_BYTES as u64 + u64::from(self.packed_bytes))
     }
 }
 
@@ -139,6 +139,9 @@ pub(super) fn unpack(header: &Header, packed: &[u8]) -> Result<Vec<u8>, &'static
 pub(super) fn messages(mut bytes: &[u8], count: u32) -> Result<Vec<Recorded>, &'static str> {
     let mut messages = Vec::new();
     while !bytes.is_empty() {
+        if messages.len() >= MESSAGES_MAX.min(count as usize) {
+            return Err("it has another number of messages");
+        }
         messages.push(Recorded::decode_length_delimited(&mut bytes).map_err(|_| "a message cannot be read")?);
     }
     if messages.len() == count as usize { Ok(messages) } else { Err("it has another number of messages") }
@@ -151,6 +154,8 @@ pub(super) const MESSAGES_MAGIC: [u8; 4] = *b"TWBK";
 const INDEX_MAGIC: [u8; 4] = *b"TWIX";
 /// Bytes of the messages of a block: reading takes this much memory. A message that is longer alone is refused.
 pub(super) const BYTES_MAX: usize = 64 << 20;
+/// Messages of a block: twice as many as bytes of one that the recorder fills with small ones. Empty ones beyond would take gigabytes.
+const MESSAGES_MAX: usize = 1 << 20;
 /// Bytes of an index of [`BLOCKS_MAX`] blocks.
 const INDEX_BYTES_MAX: usize = 256 << 20;
 /// Blocks of a recording: some terabytes. It is full then.

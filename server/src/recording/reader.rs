@@ -117,6 +117,9 @@ impl Reader {
             return Ok(false);
         }
         let place = place.try_into().map(u64::from_le_bytes).unwrap_or(0);
+        if place >= at {
+            return Ok(false);
+        }
         let Some(header) = self.header(place)?.filter(|header| header.kind == Kind::Index) else { return Ok(false) };
         if header.info.end() + END_BYTES as u64 != length || header.info.packed_bytes as usize > PACKED_BYTES_MAX {
             return Ok(false);

@@ -154,6 +154,40 @@ fn what_is_no_recording_is_told_and_nothing_makes_reading_panic() {
 }
 
 #[test]
+fn an_index_that_names_blocks_behind_all_files_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forged");
+    let all = write(&path, 2, false);
+    let bytes = fs::read(&path).unwrap();
+    let forge = |offset: u64, place: u64| {
+        let mut file = bytes.clone();
+        let blocks = vec![BlockInfo { offset, packed_bytes: 7, ..BlockInfo::default() }];
+        let mut info = BlockInfo { messages: 1, ..BlockInfo::default() };
+        block::write(&mut file, block::Kind::Index, &block::Index { blocks }.encode_to_vec(), &mut info).unwrap();
+        file.extend([&place.to_le_bytes()[..], &crc32fast::hash(&place.to_le_bytes()).to_le_bytes(), &writer::END_MAGIC].concat());
+        fs::write(&path, file).unwrap();
+        read(&path)
+    };
+    for (offset, place) in [(u64::MAX, bytes.len() as u64), (16, u64::MAX), (16, 1 << 62)] {
+        assert_eq!(forge(offset, place), (all.clone(), Vec::new()), "{offset} {place}");
+    }
+}
+
+#[test]
+fn a_small_block_of_very_many_messages_takes_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb");
+    let mut file = start().to_vec();
+    // An empty message takes a byte, and its place in memory some hundred.
+    let mut info = BlockInfo { messages: u32::MAX, ..BlockInfo::default() };
+    block::write(&mut file, block::Kind::Messages, &vec![0; block::BYTES_MAX], &mut info).unwrap();
+    assert!(file.len() < 10_000);
+    fs::write(&path, file).unwrap();
+    let (messages, errors) = read(&path);
+    assert!(messages.is_empty() && errors.len() == 1 && errors[0].contains("another number of messages"), "{errors:?}");
+}
+
+#[test]
 fn times_are_those_that_messages_say() {
     let time = |content_type: &str, body: &[u8]| {
         time::of(&Recorded {
