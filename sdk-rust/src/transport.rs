@@ -1,5 +1,6 @@
 //! Connections: a WebSocket or an event stream, opened under a deadline, giving frames one by one.
 
+mod body;
 mod dial;
 mod event_stream;
 mod http;

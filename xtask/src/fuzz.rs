@@ -59,7 +59,7 @@ impl Fuzz {
     }
 
     fn cargo_fuzz(&self, root: &Path, verb: &str, target: &str, rest: &[&str]) -> Result<()> {
-        let features: &[&str] = if target == "config" { &["--features", "config"] } else { &[] };
+        let features: &[&str] = if matches!(target, "config" | "recording") { &["--features", "config"] } else { &[] };
         let sanitizer = if self.asan { "address" } else { "none" };
         let folders = ["--fuzz-dir", FOLDER, "--target-dir", "target/fuzz", "--sanitizer", sanitizer];
         let words = [&["fuzz", verb], &folders[..], features, &[target], rest].concat();

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use tokio::io::AsyncBufReadExt;
 
+use super::body::{Body, Malformed};
 use super::dial::{Socket, dial};
-use super::http::{self, Body, Head};
+use super::http::{self, Head};
 use super::sse::EventParser;
 use super::{Loss, Request, Route};
 use crate::error::TransportError;
@@ -61,7 +62,8 @@ impl EventStream {
             if read.is_empty() {
                 return Err(TransportError::Ended.into());
             }
-            let used = self.body.take(read, &mut self.content)?;
+            let taken = self.body.take(read, &mut self.content);
+            let used = taken.map_err(|Malformed| TransportError::Protocol("chunked body is malformed"))?;
             self.socket.consume(used);
         }
     }

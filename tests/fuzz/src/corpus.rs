@@ -75,6 +75,10 @@ fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
             .flat_map(|case| [(2, case.protobuf), (1, case.json)])
             .map(|(content_type, body)| [&[0, 0, content_type, 1][..], &body].concat())
             .collect(),
+        "mapping" => MAPPINGS.iter().map(|input| input.to_vec()).collect(),
+        "packed" => cases("feed.json")?.into_iter().flat_map(|case| (0..3).map(move |n| [&[n | 0x50][..], &case.json].concat())).collect(),
+        "recording" => vec![recording()?, RECORDING.to_vec()],
+        "chunks" => vec![b"\x053\r\nabc\r\n2;name=value\r\nde\r\n0\r\nX: 1\r\n\r\n".to_vec()],
         "event_stream" => cases("server.json")?
             .into_iter()
             .map(|case| [&b"\x07id: e1:7\nevent: message\r\ndata: "[..], &case.json, b"\n\n"].concat())
@@ -131,6 +135,24 @@ fn checkpoint(parts: u32) -> Vec<u8> {
     (0..parts).flat_map(|number| part(number).encode_length_delimited_to_vec()).collect()
 }
 
+/// A file with a message and its index, as it is.
+#[cfg(feature = "config")]
+fn recording() -> Result<Vec<u8>> {
+    use tickwire_server::recording::{Recorded, Writer};
+    let path = std::env::temp_dir().join(format!("tickwire-fuzz-seed-{}-{:?}.twrec", std::process::id(), std::thread::current().id()));
+    let mut writer = Writer::create(&path)?;
+    writer.push(Recorded { seq: 7, time_us: 9, routing_key: "stock.A".into(), body: b"{}".to_vec(), ..Default::default() })?;
+    writer.finish()?;
+    let file = fs::read(&path)?;
+    fs::remove_file(&path)?;
+    Ok([&[1][..], &file].concat())
+}
+
+#[cfg(not(feature = "config"))]
+fn recording() -> Result<Vec<u8>> {
+    bail!("recordings are the server's")
+}
+
 fn path(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target).with_extension("hex")
 }
@@ -154,6 +176,15 @@ fn unhex(text: &str) -> Result<Vec<u8>> {
 
 /// Bytes of one target's file. Longer inputs beyond are left out.
 const KEPT_BYTES_MAX: usize = 24 * 1_024;
+
+/// Mappings, with messages: of a quote with a time, and of odds with texts of their own.
+const MAPPINGS: [&[u8]; 2] = [
+    b"\0\0\0\0\0\0\0\0\0\x02\0\0\0\x02\0\0\x01\x01\0\0\x01{\"b\":\"1.25\",\"l\":2,\"at\":1772461800000}",
+    b"\0\x01\x01\x02/d\0\x01\x09odds.{/s}\0\x01\x03\0\x14\0\x15\0\x16\0\0\0\0\0\0\x01{\"d\":[{\"s\":\"A\",\"o\":[{\"id\":1,\"b\":\"1.5\"}]}]}",
+];
+
+/// Two blocks of a forged recording, the second with a message, and an index.
+const RECORDING: &[u8] = b"\0\x02\x00\x00\0\0\0\0\0\0\0\x02\x05\x04\x08\x01\x10\x05\0\0\0\x01\x01\x01\x05\x05\0\x01\0\0\0\0\0\0\0\0\x01";
 
 /// Requests of each kind that the door knows.
 const HEADS: [&str; 3] = [

@@ -1,12 +1,16 @@
 //! Framing of both ends: how bytes are cut into pieces must not matter, and nothing is kept beyond the limit.
 //!
-//! Both parsers are private to their crates and stay so: their files are compiled into this crate as well.
+//! The parsers are private to their crates and stay so: their files are compiled into this crate as well.
 
 use tickwire_proto::Moment;
 
+use body_file::{Body, Chunks, Malformed};
 use event_stream_file::{EventParser, TooLarge};
 use server::websocket::{Inbound, Incoming};
 
+#[allow(dead_code, reason = "only chunks are of interest here")]
+#[path = "../../../sdk-rust/src/transport/body.rs"]
+mod body_file;
 #[allow(dead_code, reason = "only the parser is of interest here")]
 #[path = "../../../sdk-rust/src/transport/sse.rs"]
 mod event_stream_file;
@@ -41,6 +45,34 @@ pub(crate) fn event_stream(bytes: &[u8]) {
         heard
     };
     assert_eq!(hear(usize::from(*first).max(1)), hear(bytes.len().max(1)), "pieces of {first}");
+}
+
+/// A response in chunks as the Rust SDK reads it: what the bytes are, and what they are in chunks of a size that the first byte names, in
+/// pieces of that size.
+pub(crate) fn chunks(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let step = usize::from(*first).max(1);
+    let hear = |bytes: &[u8], step: usize| {
+        let (mut body, mut out, mut used) = (Body::Chunked(Chunks::default()), Vec::new(), 0);
+        for piece in bytes.chunks(step) {
+            match body.take(piece, &mut out) {
+                Ok(taken) => used += taken,
+                Err(Malformed) => return (out, Err(Malformed)),
+            }
+            assert!(used == bytes.len().min(used) && (used.is_multiple_of(step) || used == bytes.len() || body.is_over()));
+            if body.is_over() {
+                break;
+            }
+        }
+        (out, Ok((used, body.is_over())))
+    };
+    let (content, end) = hear(bytes, step);
+    assert!(content.len() <= bytes.len());
+    assert_eq!((content, end), hear(bytes, bytes.len().max(1)), "pieces of {first}");
+    let mut wire: Vec<u8> =
+        bytes.chunks(step).flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).collect();
+    wire.extend_from_slice(b"0\r\n\r\n");
+    assert_eq!(hear(&wire, step), (bytes.to_vec(), Ok((wire.len(), true))), "chunks of {first}");
 }
 
 /// What a client writes into a WebSocket; the first byte says in which pieces it comes.

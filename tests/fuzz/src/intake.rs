@@ -43,7 +43,7 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    fn take(&mut self, seq: u64, batch: &Batch) {
+    pub(crate) fn take(&mut self, seq: u64, batch: &Batch) {
         for entry in &batch.entries {
             if let Entry::Update(update) = entry {
                 assert_eq!((update.seq, update.merged), (seq, 0));

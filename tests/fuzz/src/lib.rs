@@ -13,8 +13,12 @@ mod engine;
 mod framing;
 mod images;
 mod intake;
+mod mapping;
 pub mod mutate;
 mod names;
+mod packed;
+#[cfg(feature = "config")]
+mod recording;
 mod session;
 mod tape;
 
@@ -37,14 +41,19 @@ pub const TARGETS: &[Target] = &[
     Target { name: "names", run: names::run },
     Target { name: "images", run: images::run },
     Target { name: "intake", run: intake::run },
+    Target { name: "mapping", run: mapping::run },
+    Target { name: "packed", run: packed::run },
     Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "event_stream", run: framing::event_stream },
+    Target { name: "chunks", run: framing::chunks },
     Target { name: "head", run: door::run },
     Target { name: "websocket", run: framing::websocket },
     Target { name: "session", run: session::run },
     Target { name: "engine", run: engine::run },
     #[cfg(feature = "config")]
     Target { name: "config", run: config::run },
+    #[cfg(feature = "config")]
+    Target { name: "recording", run: recording::run },
 ];
 
 /// The target of this name.
