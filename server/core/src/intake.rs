@@ -188,11 +188,12 @@ impl Intake {
         let mut envelope = Envelope { seq: message.seq, key, feed, publish_us: 0, unannounced: None };
         self.read_head(&decoded, &mut envelope, batch, receipt);
         match decoded {
-            Decoded::Protobuf(body) => {
-                body.updates.into_iter().for_each(|update| self.read_update(&envelope, Said::Protobuf(update), batch, receipt));
+            Decoded::Protobuf(mut body) => {
+                body.updates.iter_mut().for_each(|update| self.read_update(&envelope, Said::Protobuf(update), batch, receipt));
             }
             Decoded::Json(body) | Decoded::Mapped(body) => {
-                body.updates().for_each(|update| self.read_update(&envelope, Said::Json(update), batch, receipt));
+                let said = |update| Said::Json(update, v1::Update::default());
+                body.updates().for_each(|update| self.read_update(&envelope, said(update), batch, receipt));
             }
         }
         if receipt.ts_us == 0 {
@@ -277,7 +278,7 @@ impl Intake {
 
     /// Checks, scales, names and numbers one update. Changes nothing unless it is accepted, but what it takes to believe a jump of prices.
     /// Returns when it happened.
-    fn take_update(&mut self, envelope: &Envelope<'_>, said: Said<'_>, batch: &mut Batch) -> Result<u64, Poison> {
+    fn take_update(&mut self, envelope: &Envelope<'_>, mut said: Said<'_>, batch: &mut Batch) -> Result<u64, Poison> {
         let (name, key) = match said.symbol() {
             "" => (self.name(envelope.key)?, envelope.key),
             symbol => (self.name_beside(symbol, envelope.feed)?, ""),
@@ -289,8 +290,8 @@ impl Intake {
             Named::Known(index) => Some(&self.instruments[index]),
             Named::New(_) => None,
         };
-        let (mut update, scales) = said.resolve(held, self.default_scales())?;
-        let version = said::check(&mut update, envelope.publish_us)?;
+        let (update, scales) = said.resolve(held, self.default_scales())?;
+        let version = said::check(update, envelope.publish_us)?;
         if envelope.publish_us == 0 {
             self.clock.observe(version);
         }
@@ -299,19 +300,19 @@ impl Intake {
         let index = match name {
             Named::Known(index) => {
                 let instrument = &mut self.instruments[index];
-                instrument.admit(&update, version, &self.clock)?;
-                plausible.map_or(Ok(()), |plausible| instrument.admit_prices(&update, scales, plausible))?;
+                instrument.admit(update, version, &self.clock)?;
+                plausible.map_or(Ok(()), |plausible| instrument.admit_prices(update, scales, plausible))?;
                 index
             }
             Named::New(symbol) => {
-                plausible.map_or(Ok(()), |plausible| plausible.check(&update, scales, None, &mut Jump::default()))?;
+                plausible.map_or(Ok(()), |plausible| plausible.check(update, scales, None, &mut Jump::default()))?;
                 let index = self.add(symbol, scales, false)?;
                 batch.entries.push(Entry::Instrument(self.instruments[index].info.clone()));
                 index
             }
         };
         let instrument = &mut self.instruments[index];
-        let is_held = self.held.takes(&update) && instrument.scales == scales;
+        let is_held = self.held.takes(update) && instrument.scales == scales;
         if !is_held {
             self.held.tell(instrument, batch);
         }
@@ -321,12 +322,12 @@ impl Intake {
             batch.entries.extend(images.into_iter().map(Entry::Update));
         }
         update.id = instrument.info.id;
-        let changed = instrument.apply(&update, version, &self.clock);
+        let changed = instrument.apply(update, version, &self.clock);
         let ts_us = update.ts_event_us;
         if is_held {
-            self.held.hold(index, instrument, &changed, &update);
+            self.held.hold(index, instrument, &changed, update);
         } else {
-            batch.entries.push(Entry::Update(update));
+            batch.entries.push(Entry::Update(core::mem::take(update)));
         }
         Ok(ts_us)
     }

@@ -1,7 +1,7 @@
 //! One update as a feed said it, before it is brought to the scales of its instrument.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
 use tickwire_proto::json::{FeedJsonUpdate, JsonError};
 use tickwire_proto::v1::{self, UpdateFlag};
@@ -11,12 +11,13 @@ use super::instrument::Instrument;
 use super::{Cause, Poison, check};
 use crate::scales::{Rescale, Scales};
 
-/// An unchecked update.
+/// An unchecked update. It stays where it was decoded: it is large, and to move it costs as much as to read it.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Said<'a> {
-    Protobuf(v1::Update),
-    Json(FeedJsonUpdate<'a>),
+    Protobuf(&'a mut v1::Update),
+    /// And what it is at its scales.
+    Json(FeedJsonUpdate<'a>, v1::Update),
 }
 
 impl Said<'_> {
@@ -24,18 +25,18 @@ impl Said<'_> {
     pub(super) fn symbol(&self) -> &str {
         match self {
             Self::Protobuf(update) => &update.symbol,
-            Self::Json(update) => update.symbol().unwrap_or_default(),
+            Self::Json(update, _) => update.symbol().unwrap_or_default(),
         }
     }
 
     /// The update with its values at the scales that its instrument has from now on: announced ones stay, inferred ones grow.
     ///
     /// `held` is the instrument if it is known, `defaults` are the scales of protobuf values that nobody announced.
-    pub(super) fn resolve(self, held: Option<&Instrument>, defaults: Scales) -> Result<(v1::Update, Scales), Poison> {
+    pub(super) fn resolve(&mut self, held: Option<&Instrument>, defaults: Scales) -> Result<(&mut v1::Update, Scales), Poison> {
         let announced = held.filter(|instrument| instrument.announced).map(|instrument| instrument.scales);
         match (self, announced) {
             (Self::Protobuf(update), Some(scales)) => Ok((update, scales)),
-            (Self::Protobuf(mut update), None) => {
+            (Self::Protobuf(update), None) => {
                 let scales = held.map_or(Ok(defaults), |instrument| instrument.scales.covering(defaults.places()))?;
                 let mut rescale = Rescale::new(defaults, scales);
                 let kept = update.body.as_mut().is_none_or(|body| rescale.body(body).is_some());
@@ -44,14 +45,18 @@ impl Said<'_> {
                 }
                 Ok((update, scales))
             }
-            (Self::Json(update), Some(scales)) => Ok((update.resolve(scales.price, scales.quantity).map_err(bad_json)?, scales)),
-            (Self::Json(update), None) => {
+            (Self::Json(update, resolved), Some(scales)) => {
+                *resolved = update.resolve(scales.price, scales.quantity).map_err(bad_json)?;
+                Ok((resolved, scales))
+            }
+            (Self::Json(update, resolved), None) => {
                 let needed = update.places().map_err(bad_json)?;
                 let scales = match held {
                     Some(instrument) => instrument.scales.covering(needed)?,
                     None => Scales::new(needed.price, needed.quantity)?,
                 };
-                Ok((update.resolve(scales.price, scales.quantity).map_err(bad_json)?, scales))
+                *resolved = update.resolve(scales.price, scales.quantity).map_err(bad_json)?;
+                Ok((resolved, scales))
             }
         }
     }
@@ -61,7 +66,8 @@ impl Said<'_> {
 pub(super) fn check(update: &mut v1::Update, publish_us: u64) -> Result<u64, Poison> {
     update.id = 0;
     update.merged = 0;
-    update.symbol.clear();
+    // Its memory goes as well: the shards would give it back, each batch from another thread.
+    update.symbol = String::new();
     update.flags &= UpdateFlag::Image as u32 | UpdateFlag::Correction as u32 | UpdateFlag::Event as u32;
     let version = update.ts_event_us;
     check::timestamp("ts_event_us", version)?;
