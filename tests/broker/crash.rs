@@ -24,16 +24,16 @@ async fn a_killed_broker_costs_no_value() {
     wait_until(&mut every, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
 
     house.broker.kill().unwrap();
-    sleep(Duration::from_millis(300)).await;
-    feed.narrow();
     house.ready(503).await;
+    feed.narrow();
     for view in [&mut every, &mut conflated, &mut events, &mut sdk] {
         wait_until(view, "the feed is down", |view| view.health.last() == Some(&Down)).await;
     }
     house.broker.restart().unwrap();
     house.ready(200).await;
     wait_until(&mut every, "the feed is live again", |view| passed_through(&view.health, &[Live, Down, Live])).await;
-    sleep(Duration::from_secs(1)).await;
+    let before = every.borrow().versions["stock.S0"];
+    wait_until(&mut every, "prices go on", |view| view.versions["stock.S0"] > before).await;
 
     let (last, _signs_of_life) = feed.end().await;
     for (who, view) in [("class 0", &mut every), ("class 250", &mut conflated), ("SSE", &mut events), ("the SDK", &mut sdk)] {

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tickwire::publish::{Publisher, PublisherState};
 use tickwire::v1::{FeedMessage, Quote, Status, TradingPhase, Update, update::Body};
+use tickwire_simulator::{prove, proven_quote};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// The quote of instrument `index` at `version`, in mantissas at scales 2 and 0.
 pub(crate) fn quote(index: i64, version: i64) -> Quote {
-    let last = version * SYMBOLS + index;
-    Quote { bid: Some(last - 1), ask: Some(last + 1), last: Some(last), volume: Some(version), ..Default::default() }
+    proven_quote(SYMBOLS, index, version)
 }
 
 /// The version of a quote of `symbol`.
@@ -20,10 +20,7 @@ pub(crate) fn quote(index: i64, version: i64) -> Quote {
 /// # Errors
 /// It is no quote that was ever published.
 pub(crate) fn version(symbol: &str, seen: &Quote) -> Result<i64, String> {
-    let index: i64 = symbol.trim_start_matches("stock.S").parse().map_err(|_| format!("{symbol} is not ours"))?;
-    let version = seen.volume.ok_or_else(|| format!("{symbol} has no volume: {seen:?}"))?;
-    let told = Quote { bid: seen.bid, ask: seen.ask, last: seen.last, volume: seen.volume, ..Default::default() };
-    if told == quote(index, version) { Ok(version) } else { Err(format!("{symbol} is torn: {told:?}")) }
+    prove(SYMBOLS, symbol, seen).map(|(_, version)| version)
 }
 
 /// How a feed publishes.

@@ -1,9 +1,6 @@
 //! A server that is restarted, and one that is there before its broker.
 
-use std::time::Duration;
-
 use tickwire::Transport;
-use tokio::time::sleep;
 
 use super::house::House;
 use super::oracle::{Feed, INSTRUMENTS};
@@ -21,18 +18,18 @@ async fn clients_of_a_restarted_server_see_the_newest() {
     for view in [&mut websocket, &mut events, &mut sdk, &mut sdk_events] {
         wait_until(view, "all instruments are seen", |view| view.versions.len() == INSTRUMENTS).await;
     }
-    // Long enough for a checkpoint, so that the new server starts from it.
-    sleep(Duration::from_secs(4)).await;
+    // So that the new server starts from it.
+    house.counted("checkpoints_written_total", 1).await;
 
     house.kill_server();
-    sleep(Duration::from_millis(300)).await;
     feed.narrow();
     house.start_server();
     house.ready(200).await;
     for view in [&mut websocket, &mut events, &mut sdk, &mut sdk_events] {
         wait_until(view, "the client is back", |view| view.connections >= 2).await;
     }
-    sleep(Duration::from_secs(1)).await;
+    let before = websocket.borrow().versions["stock.S0"];
+    wait_until(&mut websocket, "prices go on", |view| view.versions["stock.S0"] > before).await;
     let (last, _signs_of_life) = feed.end().await;
     let clients = [("WebSocket", &mut websocket), ("SSE", &mut events), ("the SDK", &mut sdk), ("the SDK over SSE", &mut sdk_events)];
     for (who, view) in clients {

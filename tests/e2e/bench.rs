@@ -1,11 +1,16 @@
 //! `tickwire bench` as other programs use it. What is fast is not asserted; what is right is.
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tickwire_rig::Tickwire;
 use tickwire_tests::Authority;
+
+use crate::wire::PATIENCE;
 
 /// Runs `tickwire bench WORDS` to its end.
 fn bench(words: &str) -> Result<Output> {
@@ -158,6 +163,33 @@ fn an_encrypted_server_is_loaded_as_any_other() -> Result<()> {
     let mistrusted = bench(&format!("fanout --url {url} --ca {other} --connections 5"))?;
     let said = String::from_utf8_lossy(&mistrusted.stderr);
     assert!(mistrusted.status.code() == Some(2) && said.contains("certificate"), "{said}");
+    Ok(())
+}
+
+/// A server of its own does not outlive it, however it ends.
+#[test]
+fn a_killed_bench_leaves_no_server_behind() -> Result<()> {
+    let mut bench = Command::new(Tickwire::program()?)
+        .args(["bench", "fanout", "--serve", "--connections", "5", "--duration", "600"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut said = BufReader::new(bench.stderr.take().context("stderr is piped")?).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains(" of 600 s: ")), "it measures");
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", bench.id()))?;
+    let server = children.split_whitespace().find(|pid| {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.contains("tickwire\0demo\0")
+    });
+    let server = format!("/proc/{}", server.context("its server runs")?);
+    bench.kill()?;
+    bench.wait()?;
+    let by = Instant::now() + PATIENCE;
+    while Path::new(&server).exists() {
+        assert!(Instant::now() < by, "{server} still runs");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-/// A running server; ends when it drops.
+/// A running server; ends when it drops, and with this program, however that ends.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    child: Guarded,
     /// Where it listens.
     pub address: SocketAddr,
     /// Where it listens, as it says.
@@ -38,6 +38,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("{} does not start", program.display()))?;
         let stdout = child.stdout.take().context("stdout is piped")?;
+        let child = Guarded::new(child)?;
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
             // Read to the end: a server must not wait for us to take its words.
@@ -53,11 +54,7 @@ impl Server {
         };
         match listening() {
             Ok((address, url)) => Ok(Self { child, address, url }),
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                bail!("the server did not start ({error:#}); to see why, run: {} {}", program.display(), args.join(" "))
-            }
+            Err(error) => bail!("the server did not start ({error:#}); to see why, run: {} {}", program.display(), args.join(" ")),
         }
     }
 
@@ -75,20 +72,48 @@ impl Server {
 
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.child.id()
     }
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        matches!(self.child.child.try_wait(), Ok(None))
     }
 }
 
-impl Drop for Server {
+/// A child, and a shell that waits on a pipe which only this program holds open: when the pipe closes, it ends the child.
+#[derive(Debug)]
+struct Guarded {
+    child: Child,
+    guard: Child,
+}
+
+impl Guarded {
+    fn new(mut child: Child) -> Result<Self> {
+        let guard = Command::new("sh")
+            .args(["-c", "read _; kill -9 $1", "guard", &child.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match guard {
+            Ok(guard) => Ok(Self { child, guard }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error).context("sh does not start")
+            }
+        }
+    }
+}
+
+impl Drop for Guarded {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // The guard first, so that it cannot meet another process of the same number. Both may have ended by themselves.
+        for process in [&mut self.guard, &mut self.child] {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 

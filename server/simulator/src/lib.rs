@@ -17,6 +17,7 @@ mod catalogue;
 mod fixture;
 mod listing;
 mod outbox;
+mod proof;
 mod random;
 mod steady;
 mod walk;
@@ -28,6 +29,7 @@ use outbox::Outbox;
 use random::Random;
 use steady::Steady;
 
+pub use proof::{prove, proven_quote};
 pub use steady::steady_price;
 
 /// A lively market.

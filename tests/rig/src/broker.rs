@@ -26,7 +26,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a node with its data below `folder`, on free ports, and waits until it takes connections (at most 60 s).
+    /// Starts a node with its data below `folder`, on free ports, and waits until it takes connections (at most 3 min).
     ///
     /// # Errors
     /// RabbitMQ is not installed, or does not start; says where its log is.
@@ -111,7 +111,7 @@ impl Broker {
     /// Asks the node to leave (`SIGTERM`), as an upgrade does, and waits for its end. Its data stays.
     ///
     /// # Errors
-    /// It does not run, or not leave within 60 s.
+    /// It does not run, or not leave within 3 min.
     pub fn stop(&mut self) -> Result<()> {
         self.signal("-TERM")?;
         let mut node = self.node.take().context("the node does not run")?;
@@ -352,8 +352,8 @@ const WITHOUT_STREAMS: &[(&str, &str)] =
 const COOKIE: &str = ".erlang.cookie";
 /// First byte of a broker's answer to the protocol header, when it takes the connection.
 const METHOD_FRAME: u8 = 1;
-/// Time for the node to come up. A loaded machine needs some tens of seconds.
-const START_WITHIN: Duration = Duration::from_secs(60);
+/// Time for the node to come up. A machine with a load of twenty on two cores needs more than a minute.
+const START_WITHIN: Duration = Duration::from_secs(180);
 /// Between two looks at whether the node has come up.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 

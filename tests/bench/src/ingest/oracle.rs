@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Error, Result};
 use tickwire::publish::{Publisher, PublisherState};
 use tickwire::v1::{FeedMessage, Quote, Update, update::Body};
+use tickwire_simulator::proven_quote;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The quote of symbol `index` of `symbols` at `version`, in mantissas at scales 2 and 0.
 pub(super) fn quote(symbols: usize, index: usize, version: i64) -> Quote {
-    let last = version * symbols as i64 + index as i64;
-    Quote { bid: Some(last - 1), ask: Some(last + 1), last: Some(last), volume: Some(version), ..Default::default() }
+    proven_quote(symbols as i64, index as i64, version)
 }
 
 /// Symbol and version of a quote.
@@ -21,14 +21,8 @@ pub(super) fn quote(symbols: usize, index: usize, version: i64) -> Quote {
 /// # Errors
 /// It was never published.
 pub(super) fn prove(symbols: usize, symbol: &str, seen: &Quote) -> Result<(usize, i64)> {
-    let index: usize =
-        symbol.strip_prefix("stock.S").and_then(|index| index.parse().ok()).with_context(|| format!("{symbol} is not ours"))?;
-    let version = seen.volume.with_context(|| format!("{symbol} has no volume: {seen:?}"))?;
-    let told = Quote { bid: seen.bid, ask: seen.ask, last: seen.last, volume: seen.volume, ..Default::default() };
-    if told != quote(symbols, index, version) {
-        bail!("{symbol} is torn: {told:?}");
-    }
-    Ok((index, version))
+    let (index, version) = tickwire_simulator::prove(symbols as i64, symbol, seen).map_err(Error::msg)?;
+    Ok((usize::try_from(index)?, version))
 }
 
 /// How a market publishes.
