@@ -40,7 +40,7 @@ async fn a_recorder_that_missed_something_fails() {
     // The log that it waits at the end of is made again, shorter. A broker waits in silence for a position beyond the end.
     let proxy = Proxy::start(shared().port()).await;
     let mut recorder = Command::new(Tickwire::program().unwrap())
-        .args(["record", &tape, "--names-prefix", "missed.", "--for", "60s", "--amqp", &proxy.url("")])
+        .args(["record", &tape, "--names-prefix", "missed.", "--for", "3m", "--amqp", &proxy.url("")])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
