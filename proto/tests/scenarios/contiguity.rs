@@ -418,3 +418,46 @@ fn a_gap_that_is_told_again_after_a_second_cut_is_read_once() {
         "#]],
     );
 }
+
+#[test]
+fn a_loss_is_counted_from_the_last_connection_of_which_anything_came() {
+    // The second node lags behind the first, and the third connection, which goes on where the second ended, breaks before its gaps come.
+    check(
+        "subscribe stock.A; live; image stock.A seq=20 last=1.00; read 1; cut; subscribe stock.A trades; wait 1s; open; welcome resume=IMAGES; ack;
+         image stock.A seq=4 last=1.00; complete; beat e1:4; event stock.A seq=6 trade=1.01; read 2; cut; wait 1s; open; welcome resumed; ack;
+         cut; wait 1s; open; welcome resume=IMAGES; ack; image stock.A seq=30 last=1.02; complete; event stock.A seq=31 trade=1.05; read 2",
+        expect![[r#"
+            0.000 live
+            0.000 ready #1
+            0.000 read stock.A last 1.00
+            0.000 Backoff (connection lost)
+            0.000 ready #2
+            0.097 Connecting
+            0.097 open #1
+            1.000 send hello resume=e1:1
+            1.000 send subscribe stock.A+trades
+            1.000 Syncing (welcomed as n1-1)
+            1.000 Live
+            1.000 read [trade 100 @ 1.01] stock.A last 1.00
+            1.000 read stock.A last 1.00
+            1.000 Backoff (connection lost)
+            1.008 Connecting
+            1.008 open #2
+            2.000 send hello resume=e1:4
+            2.000 send subscribe stock.A+trades
+            2.000 Syncing (welcomed as n1-1)
+            2.000 Backoff (connection lost)
+            2.900 Connecting
+            2.900 open #3
+            3.000 send hello resume=e1:4
+            3.000 send subscribe stock.A+trades
+            3.000 Syncing (welcomed as n1-1)
+            3.000 ready #1
+            3.000 ready #2
+            3.000 Live
+            3.000 read [events lost between 5 and 31] stock.A
+            3.000 read [trade 100 @ 1.05] stock.A last 1.02
+            3.000 read stock.A last 1.02
+        "#]],
+    );
+}

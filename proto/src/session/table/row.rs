@@ -43,6 +43,8 @@ pub(in crate::session) struct Row {
     pub(super) doubt: Option<u64>,
     /// Newest position of this connection, and before its Welcome, of the last one. 0: none. It may end before what another node told.
     flow: u64,
+    /// The same of the connection before, while nothing has come of one that goes on where it ended.
+    flow_before: u64,
     /// Whether the server has acknowledged a subscription that covers it. What comes before belongs to one that has ended, and may break
     /// off at any record.
     served: bool,
@@ -69,6 +71,7 @@ impl Row {
             touched: 0,
             doubt: None,
             flow: 0,
+            flow_before: 0,
             served: false,
             begins: true,
         }
@@ -86,6 +89,7 @@ impl Row {
         self.doubt = None;
         self.begins = false;
         let end = self.end_flow();
+        self.flow_before = end;
         if !with_trades && !planted(Fault::ClientResumesTradesAlways) {
             self.break_trades(end);
         }
@@ -106,7 +110,8 @@ impl Row {
 
     /// The position after which the last connection may have lost something: before what others had told, if its node lagged behind.
     fn end_flow(&mut self) -> u64 {
-        let (newest, flow) = (self.newest_seq(), core::mem::take(&mut self.flow));
+        let (flow, before) = (core::mem::take(&mut self.flow), core::mem::take(&mut self.flow_before));
+        let (newest, flow) = (self.newest_seq(), if flow > 0 { flow } else { before });
         if flow > 0 && !planted(Fault::ClientTrustsLaggingNodes) { flow.min(newest) } else { newest }
     }
 
@@ -278,7 +283,7 @@ impl Row {
         self.given = Default::default();
         self.told = Default::default();
         self.doubt = None;
-        self.flow = 0;
+        (self.flow, self.flow_before) = (0, 0);
         self.begins = true;
         self.members.iter_mut().for_each(Member::restart);
         Arc::make_mut(&mut self.instrument).seq = 0;
