@@ -47,7 +47,7 @@ pub struct Config {
     pub conflate_ms_default: u32,
     /// Fastest rate that is granted.
     pub conflate_ms_min: u32,
-    /// Whether a first change waits for the next beat where its connection was told prices less than an interval ago.
+    /// Whether a first change waits for the next beat where its connection was told prices since the last one.
     pub paced: bool,
     /// Longest silence of a connection whose client asks for none.
     pub heartbeat: Duration,

@@ -39,6 +39,7 @@ mod pending;
 mod publish;
 mod rate;
 mod recipient;
+mod rests;
 mod roster;
 mod session;
 mod sink;
@@ -58,6 +59,7 @@ use dispatch::{Dispatch, Record, error};
 use events::EventRing;
 use lane::Lanes;
 use patterns::Patterns;
+use rests::{Rests, VISITS_PER_WRITE};
 use roster::Roster;
 use timers::Timers;
 
@@ -69,6 +71,7 @@ pub struct Engine {
     grant: Option<Arc<Grant>>,
     book: Book,
     lanes: Lanes,
+    rests: Rests,
     ring: EventRing,
     roster: Roster,
     /// The patterns of all connections.
@@ -120,6 +123,7 @@ impl Engine {
             ring: EventRing::new(config.events_kept),
             book: Book::new(config.conflate_ms_min, config.rate_rules.clone()),
             lanes: Lanes::new(config.paced),
+            rests: Rests::default(),
             dispatch: Dispatch::new(config.paced),
             config,
             authority,
@@ -252,6 +256,7 @@ impl Engine {
     /// Writes everything that is due.
     pub fn flush(&mut self, now: Moment, sink: &mut dyn Sink) {
         self.now = now;
+        let frames = self.stats.frames_sent;
         self.run_timers(now);
         let mut lanes = core::mem::take(&mut self.scratch.lanes);
         self.lanes.take_due(now, &mut lanes);
@@ -267,6 +272,10 @@ impl Engine {
             self.write(now, slot, sink);
         }
         self.scratch.slots = slots;
+        if let Some(pace) = self.dispatch.pace() {
+            let writes = (self.stats.frames_sent - frames) as usize;
+            self.rests.renew(now, writes.saturating_mul(VISITS_PER_WRITE), &mut self.lanes, &self.book, pace);
+        }
         self.dispatch.clear();
     }
 
@@ -277,11 +286,12 @@ impl Engine {
         if self.dispatch.has_touched() || self.lanes.is_due() {
             return Some(self.now);
         }
-        [self.lanes.deadline(), self.timers.deadline(), self.dispatch.held_until()].into_iter().flatten().min()
+        [self.lanes.deadline(), self.timers.deadline(), self.dispatch.held_until(), self.rests.deadline()].into_iter().flatten().min()
     }
 
     /// Whether changes of an instrument's state can wait for the next look at this engine, which [`Engine::deadline`] bounds: each of its
-    /// lanes has a time at which it tells the newest, or there is none. Otherwise they may have to leave at once.
+    /// lanes has a time at which it tells the newest, or there is none, or all who have it are paced and held until the next beat.
+    /// Otherwise they may have to leave at once.
     ///
     /// What it answers changes only by inputs and flushes.
     pub fn lets_wait(&self, id: InstrumentId) -> bool {

@@ -200,7 +200,7 @@ pub const KEYS: &[Key] = &[
         "conflate.paced",
         Kind::Flag,
         "false",
-        "Whether a first change waits for the next beat of its rate where its connection was told prices less than an interval ago. `false`: it leaves at once.",
+        "Whether a first change waits for the next beat of its rate where its connection was told prices since the last one. `false`: it leaves at once.",
     ),
     key("heartbeat_ms", Kind::Number(500, 30_000), "5000", "Longest silence of a connection whose client asks for none, milliseconds."),
     key("drain.within_ms", Kind::Number(0, 600_000), "10000", "Time to leave politely after SIGTERM, milliseconds."),

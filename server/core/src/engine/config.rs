@@ -31,7 +31,7 @@ pub struct EngineConfig {
     pub conflate_ms_min: u32,
     /// Fastest rates of some instruments; the first rule that matches a symbol counts. Each is tried once, when an instrument appears.
     pub rate_rules: Vec<RateRule>,
-    /// Whether a first change waits for the next beat where its connection was told prices less than an interval ago (no).
+    /// Whether a first change waits for the next beat of its rate where its connection was told prices since the last one (no).
     pub paced: bool,
     /// Default heartbeat (5 s), and what may be asked for (500 ms to 30 s).
     pub heartbeat: Duration,

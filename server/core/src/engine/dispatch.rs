@@ -31,6 +31,17 @@ pub(super) struct Dispatch {
     pace: Option<Pace>,
     /// One frame at a time.
     frame: Vec<u8>,
+    /// Most that was in the buffers, and how often they were emptied, since they were last cut to size.
+    most: Filled,
+    emptied: u32,
+}
+
+/// How full the buffers are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filled {
+    items: usize,
+    controls: usize,
+    bytes: usize,
 }
 
 /// One piece of a frame.
@@ -172,11 +183,16 @@ impl Dispatch {
         }
     }
 
-    /// Whether `slot` was told prices less than an interval ago, and so is held until the next beat of this rate, unless something else
-    /// takes along what is listed.
-    pub(super) fn hold(&mut self, now: Moment, slot: u32, class: RateClass) -> bool {
+    /// What is known of who is paced, if anybody is.
+    pub(super) const fn pace(&self) -> Option<&Pace> {
+        self.pace.as_ref()
+    }
+
+    /// Whether `slot` was told prices since `beat`, the newest of this rate, and so is held until the next, unless something else takes
+    /// along what is listed.
+    pub(super) fn hold(&mut self, now: Moment, slot: u32, class: RateClass, beat: Moment) -> bool {
         let list = &mut self.lists[slot as usize];
-        let Some(pace) = self.pace.as_mut().filter(|pace| !list.is(TOUCHED) && pace.is_busy(now, slot, class)) else { return false };
+        let Some(pace) = self.pace.as_mut().filter(|pace| !list.is(TOUCHED) && pace.is_told(slot, beat)) else { return false };
         if list.held >> class.index() & 1 == 0 {
             list.held |= 1 << class.index();
             pace.hold(now, slot, class);
@@ -327,12 +343,28 @@ impl Dispatch {
         if self.listed > 0 {
             return;
         }
+        let Filled { items, controls, bytes } = &mut self.most;
+        *items = self.items.len().max(*items);
+        *controls = self.controls.len().max(*controls);
+        *bytes = self.bytes.len().max(*bytes);
         self.items.clear();
         self.controls.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(BYTES_KEPT);
-        self.items.shrink_to(ITEMS_KEPT);
-        self.controls.shrink_to(CONTROLS_KEPT);
+        self.emptied += 1;
+        // At once where it is much; otherwise when it has not been needed for a while, such as after many have connected.
+        let is_large = self.bytes.capacity() > BYTES_KEPT || self.items.capacity() > ITEMS_KEPT || self.controls.capacity() > CONTROLS_KEPT;
+        if is_large || self.emptied >= CUT_AFTER {
+            self.cut();
+        }
+    }
+
+    /// Gives back what the buffers have beyond twice of what was needed lately.
+    fn cut(&mut self) {
+        let Filled { items, controls, bytes } = core::mem::take(&mut self.most);
+        self.emptied = 0;
+        self.items.shrink_to((2 * items).min(ITEMS_KEPT));
+        self.controls.shrink_to((2 * controls).min(CONTROLS_KEPT));
+        self.bytes.shrink_to((2 * bytes).min(BYTES_KEPT));
     }
 }
 
@@ -376,3 +408,5 @@ const BYTES_KEPT: usize = 4 << 20;
 const CONTROLS_KEPT: usize = 1 << 10;
 /// List entries that are kept from one flush to the next. With more, nobody is held.
 const ITEMS_KEPT: usize = 1 << 18;
+/// Times that the buffers are emptied until what was not needed of them in the meantime is given back.
+const CUT_AFTER: u32 = 256;

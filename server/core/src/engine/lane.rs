@@ -9,6 +9,7 @@ use tickwire_proto::planted::{Fault, planted};
 use tickwire_proto::time::Moment;
 
 use super::events::Event;
+use super::pace::Pace;
 use super::pending::Pending;
 use super::rate::{RateClass, RateClasses};
 use super::untold::Untold;
@@ -122,6 +123,10 @@ impl Lanes {
             lane.is_ahead(subscriber.slot(), seq);
         }
         lane.trades_wanted += u32::from(subscriber.trades());
+        if self.paced {
+            // Nobody knows when it was told prices last.
+            self.waits.set(lane.instrument, false);
+        }
         if lane.subscribers.len() == lane.subscribers.capacity() {
             // By an eighth and not by doubling: the spare room of all lanes is memory of every subscriber.
             lane.subscribers.reserve_exact((lane.subscribers.len() / 8).max(4));
@@ -166,23 +171,27 @@ impl Lanes {
     }
 
     /// Makes sure that a lane with something to tell, `seq` at last, has a time and is listed. Returns whether that is still to come.
-    pub(super) fn schedule(&mut self, now: Moment, index: u32, seq: u64) -> bool {
+    pub(super) fn schedule(&mut self, now: Moment, index: u32, seq: u64, pace: Option<&Pace>) -> bool {
         if self.slab[index as usize].ticket.is_none() {
             let Self { slab, untold, live, visits, .. } = self;
             let ticket = untold.push(slab[index as usize].class, index, seq, *live, holds(slab, visits));
             slab[index as usize].ticket = Some(ticket);
         }
-        self.time(now, index);
+        self.time(now, index, pace);
         self.slab[index as usize].scheduled.is_some_and(|due| due > now)
     }
 
-    fn time(&mut self, now: Moment, index: u32) {
+    fn time(&mut self, now: Moment, index: u32, pace: Option<&Pace>) {
         let lane = &mut self.slab[index as usize];
         if lane.scheduled.is_some() {
             return;
         }
-        let due = if self.paced { lane.class.due_paced(now, lane.left) } else { lane.class.due(now, lane.left) };
-        lane.leads = self.paced && due <= now && lane.class.millis() > 0;
+        let due = match pace {
+            Some(pace) if lane.is_held(now, pace) => lane.class.next_beat(now),
+            Some(_) => lane.class.due_paced(now, lane.left),
+            None => lane.class.due(now, lane.left),
+        };
+        lane.leads = pace.is_some() && due <= now && lane.class.millis() > 0;
         if due > now && planted(Fault::DropTrailingEdge) {
             return lane.forget();
         }
@@ -213,12 +222,16 @@ impl Lanes {
                 self.free.push(index);
             } else if lane.has_news() {
                 // An event may have made it speak in the meantime: its interval began anew. Beats go on all the same.
-                if self.paced || lane.class.due(now, lane.left) <= now { out.push(index) } else { self.time(now, index) }
+                if self.paced || lane.class.due(now, lane.left) <= now { out.push(index) } else { self.time(now, index, None) }
             }
         }
         // `time` pushes into `timers` only here; the buffer goes back.
         if self.due.is_empty() {
             self.due = due;
+        }
+        if self.paced {
+            // What comes to the engine only at the beat is told as if it had been scheduled before.
+            out.sort_unstable();
         }
     }
 
@@ -247,6 +260,20 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Whether all its subscribers were told prices since the last beat: then what it has to tell waits for the next.
+    ///
+    /// Costs one visit per subscriber, up to the first of whom that is not true.
+    pub(super) fn is_held(&self, now: Moment, pace: &Pace) -> bool {
+        let beat = self.class.beat(now);
+        self.class.millis() > 0 && self.subscribers.iter().all(|subscriber| pace.is_told(subscriber.slot(), beat))
+    }
+
+    /// The next beat, if what comes until then waits for it.
+    pub(super) fn rests_until(&self, now: Moment, pace: &Pace) -> Option<Moment> {
+        let rests = self.scheduled.is_some_and(|due| due > now) || self.is_held(now, pace);
+        Some(self.class.next_beat(now)).filter(|_| rests)
+    }
+
     /// Its rate, if connections may be held for what it says next.
     pub(super) fn leads(&self) -> Option<RateClass> {
         Some(self.class).filter(|_| self.leads)
@@ -355,7 +382,7 @@ mod tests {
         for seq in 1..=12 {
             let changed = Image::default().apply(&quote);
             lanes.get_mut(lane).pending.add(Kind::Quote, &changed, None, seq);
-            lanes.schedule(now, lane, seq);
+            lanes.schedule(now, lane, seq, None);
             let due = lanes.deadline().unwrap_or(now);
             dues.push(due.as_micros());
             // The poll of an operating system wakes up late, by up to a millisecond here.

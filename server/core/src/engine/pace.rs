@@ -1,8 +1,7 @@
-//! Pacing: who was told prices a moment ago is told the next first change at the next beat of its rate, so that a connection gets one
+//! Pacing: who was told prices since the last beat of a rate is told the next first change at its next beat, so that a connection gets one
 //! write per beat, however many instruments it has. Who was silent is told at once.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use tickwire_proto::time::Moment;
 
@@ -42,10 +41,9 @@ impl Pace {
         }
     }
 
-    /// Whether `slot` was told prices less than an interval ago.
-    pub(super) fn is_busy(&self, now: Moment, slot: u32, class: RateClass) -> bool {
-        let interval = Duration::from_millis(class.millis().into());
-        self.told.get(slot as usize).is_some_and(|told| *told != Moment::ZERO && now < *told + interval)
+    /// Whether `slot` was told prices since a beat.
+    pub(super) fn is_told(&self, slot: u32, beat: Moment) -> bool {
+        self.told.get(slot as usize).is_some_and(|told| *told != Moment::ZERO && *told >= beat)
     }
 
     /// Holds `slot`, which is not held at this rate yet, until the next beat.

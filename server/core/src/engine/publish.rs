@@ -144,7 +144,7 @@ impl Engine {
                 let mut waits = true;
                 for lane in instrument.lanes().into_iter().filter(|lane| *lane != NO_LANE) {
                     self.lanes.get_mut(lane).pending.add(kind, &changed, last, update.seq);
-                    waits &= self.lanes.schedule(now, lane, update.seq);
+                    waits &= self.lanes.schedule(now, lane, update.seq, self.dispatch.pace());
                 }
                 self.lanes.waits.set(id, waits);
             }
@@ -156,7 +156,7 @@ impl Engine {
                     if self.lanes.get(lane).wants_trades() {
                         let trade = shared.get_or_insert_with(|| Event::new(update, instrument, true));
                         self.lanes.get_mut(lane).keep_trade(trade);
-                        self.lanes.schedule(now, lane, update.seq);
+                        self.lanes.schedule(now, lane, update.seq, self.dispatch.pace());
                     }
                 }
             }
@@ -226,7 +226,7 @@ impl Engine {
         let Self { book, lanes, dispatch, roster, config, stats, scratch, trades_after, .. } = self;
         let lane = lanes.get_mut(lane);
         let Some(instrument) = book.get(lane.instrument).filter(|_| lane.has_news()) else { return };
-        let leads = lane.leads();
+        let leads = lane.leads().map(|class| (class, class.beat(now)));
         let is_behind = lane.has_trades_until(*trades_after);
         let pending = lane.speak(now);
         let mut merged = 0;
@@ -256,7 +256,7 @@ impl Engine {
                     scratch.trades[index].push(record);
                 }
             }
-            let is_held = leads.is_some_and(|class| dispatch.hold(now, slot, class));
+            let is_held = leads.is_some_and(|(class, beat)| dispatch.hold(now, slot, class, beat));
             if subscriber.trades() {
                 let after = if is_behind { roster.get(slot).and_then(|connection| connection.trades_after(lane.instrument)) } else { None };
                 let (lost, start) = lane.trades_of(slot, after);

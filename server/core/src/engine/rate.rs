@@ -45,9 +45,17 @@ impl RateClass {
         Moment::from_micros(beat.min(end.saturating_add(interval / BEAT_DRIFT)))
     }
 
-    /// The same for paced connections: after a first change at once, busy lanes speak on the beat, so that all of a connection come together.
+    /// The same for paced connections: a lane that has spoken since the last beat speaks on the next, so that all of a connection come
+    /// together. Once a beat at most: a first change and the beat behind it may be closer than the interval.
     pub(super) fn due_paced(self, now: Moment, left: Option<Moment>) -> Moment {
-        if self.due(now, left) <= now { now } else { self.next_beat(now) }
+        let left = left.or(planted(Fault::DelayLeadingEdge).then_some(now));
+        if left.is_some_and(|left| left >= self.beat(now)) { self.next_beat(now) } else { now }
+    }
+
+    /// The newest multiple of the interval. Now, if there is no interval.
+    pub(super) fn beat(self, now: Moment) -> Moment {
+        let interval = u64::from(self.millis()) * 1_000;
+        now.as_micros().checked_div(interval).map_or(now, |beats| Moment::from_micros(beats * interval))
     }
 
     /// The next multiple of the interval. Now, if there is no interval.

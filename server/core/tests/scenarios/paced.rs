@@ -1,4 +1,4 @@
-//! Paced connections: who was told prices less than an interval ago is told first changes at the next beat.
+//! Paced connections: who was told prices since the last beat is told first changes at the next.
 
 use expect_test::{Expect, expect};
 use tickwire_core::engine::EngineConfig;
@@ -48,7 +48,7 @@ fn busy_lanes_speak_on_the_beat_and_take_along_what_is_held() {
     check(
         "
             new s.A; quote s.A 1 bid=1; new s.B; quote s.B 1 bid=1
-            open a; sub a s.A@100 s.B@100
+            open a; sub a s.A@100 s.B@100; open b; sub b s.B@100
             wait 1030
             quote s.A 2 bid=2
             quote s.A 3 bid=3
@@ -64,8 +64,15 @@ fn busy_lanes_speak_on_the_beat_and_take_along_what_is_held() {
             0 a: info s.A | info s.B | quote s.A #1 bid=1 IMAGE | quote s.B #1 bid=1 IMAGE
             0 a: complete
             0 a: heartbeat log:1
+            0 b: welcome FRESH heartbeat=5000
+            0 b: ack s.B@100 images=1
+            0 b: info s.B | quote s.B #1 bid=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:1
             1030 a: quote s.A #2 bid=2
+            1050 b: quote s.B #4 bid=4
             1100 a: quote s.B #4 bid=4 | quote s.A #3 bid=3 | quote s.B #5 bid=5
+            1100 b: quote s.B #5 bid=5
             1200 a: quote s.A #6 bid=6
         "#]],
     );
@@ -76,7 +83,7 @@ fn what_may_not_wait_takes_along_what_is_held() {
     check(
         "
             new s.A; quote s.A 1 bid=1; new s.B; quote s.B 1 bid=1; new s.C
-            open a; sub a s.A@100 s.B@0 s.C@1000
+            open a; sub a s.A@100 s.B@0 s.C@1000; open b; sub b s.A@100
             wait 1030
             quote s.A 2 bid=2
             wait 200
@@ -103,18 +110,30 @@ fn what_may_not_wait_takes_along_what_is_held() {
             0 a: info s.A | info s.B | info s.C | quote s.A #1 bid=1 IMAGE | quote s.B #1 bid=1 IMAGE
             0 a: complete
             0 a: heartbeat log:1
+            0 b: welcome FRESH heartbeat=5000
+            0 b: ack s.A@100 images=1
+            0 b: info s.A | quote s.A #1 bid=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:1
             1030 a: quote s.A #2 bid=2
+            1030 b: quote s.A #2 bid=2
             1230 a: quote s.B #3 bid=3
+            1230 b: quote s.A #4 bid=4
             1230 a: quote s.A #4 bid=4 | quote s.B #5 bid=5
             1430 a: quote s.A #6 bid=6
+            1430 b: quote s.A #6 bid=6
             1540 a: quote s.B #7 bid=7
+            1540 b: quote s.A #8 bid=8
             1540 a: quote s.A #8 bid=8 | status s.C #9 HALTED EVENT
             1840 a: quote s.B #10 bid=10
+            1840 b: quote s.A #11 bid=11
             1840 a: quote s.A #11 bid=11
             1840 a: pong 7
             2140 a: quote s.B #12 bid=12
+            2140 b: quote s.A #13 bid=13
             2140 a: quote s.A #13 bid=13
             2140 a: feed f LIVE at 13
+            2140 b: feed f LIVE at 13
         "#]],
     );
 }
@@ -124,7 +143,8 @@ fn a_token_never_covers_what_is_held() {
     check(
         "
             new s.A; quote s.A 1 bid=1; new s.B; quote s.B 1 bid=1
-            open a heartbeat=500; sub a s.A@5000 s.B@5000
+            open a heartbeat=500; sub a s.A@5000 s.B@5000; open b; sub b s.B@5000
+            wait 5100
             quote s.A 2 bid=2
             quote s.B 3 bid=3
             wait 600",
@@ -134,7 +154,25 @@ fn a_token_never_covers_what_is_held() {
             0 a: info s.A | info s.B | quote s.A #1 bid=1 IMAGE | quote s.B #1 bid=1 IMAGE
             0 a: complete
             0 a: heartbeat log:1
-            500 a: quote s.A #2 bid=2 | quote s.B #3 bid=3
+            0 b: welcome FRESH heartbeat=5000
+            0 b: ack s.B@5000 images=1
+            0 b: info s.B | quote s.B #1 bid=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:1
+            500 a: heartbeat log:1
+            1000 a: heartbeat log:1
+            1500 a: heartbeat log:1
+            2000 a: heartbeat log:1
+            2500 a: heartbeat log:1
+            3000 a: heartbeat log:1
+            3500 a: heartbeat log:1
+            4000 a: heartbeat log:1
+            4500 a: heartbeat log:1
+            5000 a: heartbeat log:1
+            5000 b: heartbeat log:1
+            5100 a: quote s.A #2 bid=2
+            5100 b: quote s.B #3 bid=3
+            5500 a: quote s.B #3 bid=3
         "#]],
     );
 }
@@ -144,7 +182,7 @@ fn what_is_held_leaves_before_an_answer() {
     check(
         "
             new s.A; quote s.A 1 bid=1; new s.B; quote s.B 1 bid=1
-            open a; sub a s.A@100 s.B@100
+            open a; sub a s.A@100 s.B@100; open b; sub b s.B@100
             wait 1030
             quote s.A 2 bid=2
             quote s.B 3 bid=3
@@ -160,7 +198,13 @@ fn what_is_held_leaves_before_an_answer() {
             0 a: info s.A | info s.B | quote s.A #1 bid=1 IMAGE | quote s.B #1 bid=1 IMAGE
             0 a: complete
             0 a: heartbeat log:1
+            0 b: welcome FRESH heartbeat=5000
+            0 b: ack s.B@100 images=1
+            0 b: info s.B | quote s.B #1 bid=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:1
             1030 a: quote s.A #2 bid=2
+            1030 b: quote s.B #3 bid=3
             1030 a: quote s.B #3 bid=3
             1030 a: unsubscribed 1
             1230 a: quote s.A #4 bid=4
@@ -176,7 +220,7 @@ fn a_connection_that_ends_leaves_nothing_behind() {
     check(
         "
             new s.A; quote s.A 1 bid=1; new s.B; quote s.B 1 bid=1
-            open a; sub a s.A@100 s.B@100; open b; sub b s.A@100 s.B@100
+            open a; sub a s.A@100 s.B@100; open b; sub b s.A@100 s.B@100; open d; sub d s.B@100
             wait 1030
             quote s.A 2 bid=2
             quote s.B 3 bid=3
@@ -197,8 +241,14 @@ fn a_connection_that_ends_leaves_nothing_behind() {
             0 b: info s.A | info s.B | quote s.A #1 bid=1 IMAGE | quote s.B #1 bid=1 IMAGE
             0 b: complete
             0 b: heartbeat log:1
+            0 d: welcome FRESH heartbeat=5000
+            0 d: ack s.B@100 images=1
+            0 d: info s.B | quote s.B #1 bid=1 IMAGE
+            0 d: complete
+            0 d: heartbeat log:1
             1030 a: quote s.A #2 bid=2
             1030 b: quote s.A #2 bid=2
+            1030 d: quote s.B #3 bid=3
             1030 c: welcome FRESH heartbeat=5000
             1030 c: ack s.B@100 images=1
             1030 c: info s.B | quote s.B #3 bid=3 IMAGE
@@ -206,12 +256,74 @@ fn a_connection_that_ends_leaves_nothing_behind() {
             1030 c: heartbeat log:3
             1100 b: quote s.B #3 bid=3
             1330 b: quote s.A #4 bid=4
+            1330 d: quote s.B #5 bid=5
             1330 c: quote s.B #5 bid=5
             1330 c: goodbye 1000 + 20000
             1330 c: close SHUTTING_DOWN (the node is going away)
             1330 b: quote s.B #5 bid=5
             1330 b: goodbye 1000 + 20000
             1330 b: close SHUTTING_DOWN (the node is going away)
+            1330 d: goodbye 1000 + 20000
+            1330 d: close SHUTTING_DOWN (the node is going away)
+        "#]],
+    );
+}
+
+#[test]
+fn a_lane_whose_subscribers_were_all_told_merges_until_the_beat() {
+    check(
+        "
+            new s.A; quote s.A 1 bid=1; new s.B; quote s.B 1 bid=1
+            open a; sub a s.A@100 s.B@100; open b; sub b s.A@100
+            wait 1030
+            quote s.A 2 bid=2
+            wait 10
+            quote s.B 3 bid=3
+            quote s.B 4 bid=4
+            wait 200",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: ack s.A@100 s.B@100 images=2
+            0 a: info s.A | info s.B | quote s.A #1 bid=1 IMAGE | quote s.B #1 bid=1 IMAGE
+            0 a: complete
+            0 a: heartbeat log:1
+            0 b: welcome FRESH heartbeat=5000
+            0 b: ack s.A@100 images=1
+            0 b: info s.A | quote s.A #1 bid=1 IMAGE
+            0 b: complete
+            0 b: heartbeat log:1
+            1030 a: quote s.A #2 bid=2
+            1030 b: quote s.A #2 bid=2
+            1100 a: quote s.B #4 bid=4 merged=1
+        "#]],
+    );
+}
+
+#[test]
+fn a_lane_speaks_once_a_beat_and_sooner_after_a_first_change_only() {
+    check(
+        "
+            new s.A; quote s.A 1 bid=1
+            open a; sub a s.A@100
+            wait 1090
+            quote s.A 2 bid=2
+            wait 20
+            quote s.A 3 bid=3
+            wait 20
+            quote s.A 4 bid=4
+            wait 80
+            quote s.A 5 bid=5
+            wait 200",
+        expect![[r#"
+            0 a: welcome FRESH heartbeat=5000
+            0 a: ack s.A@100 images=1
+            0 a: info s.A | quote s.A #1 bid=1 IMAGE
+            0 a: complete
+            0 a: heartbeat log:1
+            1090 a: quote s.A #2 bid=2
+            1110 a: quote s.A #3 bid=3
+            1200 a: quote s.A #4 bid=4
+            1300 a: quote s.A #5 bid=5
         "#]],
     );
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tickwire_core::engine::EngineConfig;
 use tickwire_core::{Batch, InstrumentId};
 
 use super::script;
@@ -9,7 +10,10 @@ use super::world::{World, config};
 
 /// Runs a script and tells whether changes of `s.A` can wait then.
 fn waits_after(script: &str) -> bool {
-    let mut world = World::new(config());
+    waits_in(World::new(config()), script)
+}
+
+fn waits_in(mut world: World, script: &str) -> bool {
     world.clients.quiet = true;
     script::run(&mut world, "new s.A; quote s.A 1 bid=1; new s.B; quote s.B 1 bid=1\nopen a");
     script::run(&mut world, script);
@@ -41,6 +45,25 @@ fn a_lane_waits_from_its_second_change_to_the_end_of_its_interval() {
 fn one_lane_that_does_not_wait_is_enough() {
     assert!(!waits_after("sub a s.A@100; open b; sub b s.A@0\nquote s.A 2 bid=2\nquote s.A 3 bid=3"));
     assert!(!waits_after("sub a s.A@100\nquote s.A 2 bid=2\nquote s.A 3 bid=3\nopen b; sub b s.A@250"), "a newcomer has had nothing yet");
+}
+
+#[test]
+fn what_is_held_for_everyone_can_wait_from_beat_to_beat() {
+    let waits = |script: &str| {
+        let world = World::new(EngineConfig { paced: true, ..config() });
+        waits_in(world, &format!("sub a s.A@100 s.B@100\nwait 1030\n{script}"))
+    };
+    assert!(!waits("wait 60"), "nobody was told anything since the beat");
+    assert!(waits("quote s.B 2 bid=2\nwait 69"));
+    assert!(!waits("quote s.B 2 bid=2\nwait 70"), "this is the next");
+    let busy = "quote s.B 2 bid=2\nwait 10\nquote s.B 3 bid=3\nwait 60";
+    assert!(waits(busy), "everyone was told something at the beat");
+    assert!(waits(&format!("{busy}\nwait 99")));
+    assert!(!waits(&format!("{busy}\nwait 100")), "and nothing at the next");
+    assert!(!waits(&format!("{busy}\nopen b; sub b s.A@100")), "nobody knows what a newcomer was told");
+    assert!(!waits(&format!("open b; sub b s.A@100\nwait 100\n{busy}")), "one who was silent is enough");
+    assert!(waits(&format!("open b; sub b s.A@100 s.B@100\nwait 100\n{busy}")));
+    assert!(!waits(&format!("open b; sub b s.A@0 s.B@0\nwait 100\n{busy}")), "who wants every change gets it");
 }
 
 #[test]

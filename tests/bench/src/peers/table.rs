@@ -17,6 +17,8 @@ pub(super) struct Table<'a> {
 /// The medians of a subject in a workload.
 struct Row {
     delivered_per_s: f64,
+    /// Of what the feed would have published in time. Below one where a server takes it too slowly.
+    taken: f64,
     /// Of what would have come without loss and without conflation.
     arrived: f64,
     per_message: f64,
@@ -33,6 +35,7 @@ impl Row {
         let accounted = |figures: &Figures| (figures.tally.records + figures.tally.merged) as f64 / figures.span.as_secs_f64();
         Self {
             delivered_per_s: middle(&|figures| Some(figures.delivered_per_s())),
+            taken: middle(&|figures| Some(figures.published? / figures.span.as_secs_f64() / f64::from(workload.rate))),
             arrived: middle(&|figures| Some(accounted(figures) / workload.deliveries_per_s())),
             per_message: middle(&|figures| Some(figures.records_per_frame())),
             us_per_delivered: middle(&Figures::cpu_us_per_delivered),
@@ -53,7 +56,7 @@ impl Table<'_> {
             print("");
             print(&format!("{name}: {connections} connections × {each} of {market} symbols, {rate} updates/s"));
             print(
-                "server                  | delivered/s | arrived | in a message | CPU µs/delivered | × floor | CPU µs/published | bytes/update | RSS/connection | faults",
+                "server                  | delivered/s |   taken | arrived | in a message | CPU µs/delivered | × floor | CPU µs/published | bytes/update | RSS/connection | faults",
             );
             for (subject, outcome) in self.subjects.iter().zip(&self.outcomes[n]) {
                 let name = &subject.name;
@@ -64,8 +67,9 @@ impl Table<'_> {
                             self.row(n, &Kind::Floor, subject.conflate_ms).map(|floor| row.us_per_delivered / floor.us_per_delivered);
                         let floor = floor.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
                         print(&format!(
-                            "{name:<23} | {:>11.0} | {:>5.1} % | {:>12.1} | {:>16.2} | {floor:>7} | {:>16.1} | {:>12.1} | {:>14.0} | {:>6}",
+                            "{name:<23} | {:>11.0} | {:>5.1} % | {:>5.1} % | {:>12.1} | {:>16.2} | {floor:>7} | {:>16.1} | {:>12.1} | {:>14.0} | {:>6}",
                             row.delivered_per_s,
+                            100.0 * row.taken,
                             100.0 * row.arrived,
                             row.per_message,
                             row.us_per_delivered,
@@ -106,6 +110,7 @@ impl Table<'_> {
                     "server": subject.name,
                     "missing": outcome.as_ref().err(),
                     "delivered_per_s": figure(|row| row.delivered_per_s),
+                    "taken": figure(|row| row.taken),
                     "arrived": figure(|row| row.arrived),
                     "records_per_message": figure(|row| row.per_message),
                     "cpu_us_per_delivered": figure(|row| row.us_per_delivered),
