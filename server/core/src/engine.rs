@@ -55,7 +55,7 @@ pub use sink::{Arrival, ConnectionKey, FrameKind, FrameRef, Sink, Written};
 
 use book::{Book, Instrument};
 use connection::Connection;
-use dispatch::{Dispatch, Record, error};
+use dispatch::{Dispatch, Record, Stamp, error};
 use events::EventRing;
 use lane::Lanes;
 use patterns::Patterns;
@@ -267,9 +267,10 @@ impl Engine {
         self.dispatch.release_held(now);
         let mut slots = core::mem::take(&mut self.scratch.slots);
         self.dispatch.take_touched(&mut slots);
+        let stamp = Stamp { moment: now, unix_us: self.unix_us(now) };
         for slot in slots.drain(..) {
             self.fill(now, slot);
-            self.write(now, slot, sink);
+            self.write(stamp, slot, sink);
         }
         self.scratch.slots = slots;
         if let Some(pace) = self.dispatch.pace() {

@@ -377,6 +377,15 @@ impl Connection {
         Some((class, trades))
     }
 
+    /// Whether nothing is due but a heartbeat, and its timer comes up before that: then [`Connection::deadline`] asks for none.
+    pub(super) fn is_armed_for_heartbeat(&self) -> bool {
+        let waits =
+            self.blocked.is_some() || self.credit.is_some() || self.behind.is_some() || self.well.is_some() || self.expiry.is_some();
+        let silent_at = self.last_written.as_micros() + u64::from(self.heartbeat_ms) * 1_000;
+        let is_before = |armed: Moment| armed.as_micros() <= silent_at && armed <= self.last_heartbeat + HEARTBEAT_WITHIN;
+        self.phase == Phase::Live && !waits && self.armed.is_some_and(is_before)
+    }
+
     /// When something happens by itself at the latest.
     pub(super) fn deadline(&self, stalled_max: Duration) -> Option<Moment> {
         if self.closing.is_some() {

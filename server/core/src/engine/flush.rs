@@ -296,9 +296,9 @@ impl Engine {
     }
 
     /// Writes the list of a connection and settles how it stands.
-    pub(super) fn write(&mut self, now: Moment, slot: u32, sink: &mut dyn Sink) {
+    pub(super) fn write(&mut self, stamp: Stamp, slot: u32, sink: &mut dyn Sink) {
         self.dispatch.release(slot);
-        let stamp = Stamp { moment: now, unix_us: self.unix_us(now) };
+        let now = stamp.moment;
         let Some(connection) = self.roster.get_mut(slot) else { return };
         let key = connection.key;
         if self.dispatch.is_listed(slot) {
@@ -340,7 +340,10 @@ impl Engine {
         if connection.has_work(self.synced) {
             self.dispatch.touch(slot);
         }
-        self.rearm(slot);
+        // The usual case: the write has only moved the heartbeat back.
+        if !connection.is_armed_for_heartbeat() {
+            self.rearm(slot);
+        }
     }
 
     /// Forgets a connection and all that it subscribed to.
