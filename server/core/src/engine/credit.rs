@@ -73,9 +73,10 @@ struct Flight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Probe {
     Off,
-    /// Nothing is written until no more than `to` bytes are under way.
+    /// Nothing is written until no more than `to` bytes are under way, or nothing but controls: everything up to `end` was reported.
     Emptying {
         to: u32,
+        end: u64,
     },
     /// The report of what was written since `from` tells the round trip. No more than `to` bytes are under way, if `to` is not 0.
     Measuring {
@@ -146,7 +147,7 @@ impl Credit {
         }
         let under_way = self.sent - self.acked;
         let window = match self.probe {
-            Probe::Emptying { to } if under_way > u64::from(to) => 0,
+            Probe::Emptying { to, .. } if under_way > u64::from(to) => 0,
             Probe::Measuring { to, .. } if to > 0 => to,
             Probe::Emptying { .. } | Probe::Measuring { .. } | Probe::Off => self.window,
         };
@@ -271,9 +272,10 @@ impl Credit {
         match self.probe {
             Probe::Off if under_way > 0 && self.is_waiting() && now.since(self.trip_at) >= TRIP_KEPT => {
                 let to = take(u64::from(self.rate), self.trip().max(self.trip_min())) * 3 / 4;
-                self.probe = Probe::Emptying { to: if to < u64::from(WINDOW_MIN) { 0 } else { to.min(u64::from(self.window)) as u32 } };
+                let to = if to < u64::from(WINDOW_MIN) { 0 } else { to.min(u64::from(self.window)) as u32 };
+                self.probe = Probe::Emptying { to, end: self.sent };
             }
-            Probe::Emptying { to } if under_way <= u64::from(to) => {
+            Probe::Emptying { to, end } if under_way <= u64::from(to) || self.acked >= end => {
                 self.probe = Probe::Measuring { to, from: self.sent };
                 // The link is left idle on purpose.
                 self.spare = self.sent;
@@ -284,7 +286,7 @@ impl Credit {
                 let is_loaded = self.is_waiting();
                 // What is under way may be more than fits into a round trip, if the link has become slower. Emptied, it shows.
                 let is_doubtful = to > 0 && trip_us > self.trip_us.max(self.trip_min().as_micros() as u32) / 4 * 5;
-                self.probe = if is_loaded && is_doubtful { Probe::Emptying { to: 0 } } else { Probe::Off };
+                self.probe = if is_loaded && is_doubtful { Probe::Emptying { to: 0, end: self.sent } } else { Probe::Off };
                 is_told |= is_loaded && !is_doubtful;
             }
             Probe::Off | Probe::Emptying { .. } | Probe::Measuring { .. } => {}

@@ -70,6 +70,13 @@ impl Link {
         self.rate - free
     }
 
+    /// A control is written, whatever room there is.
+    fn control(&mut self, bytes: u64) {
+        self.cseq += 1;
+        self.credit.sent(self.now, self.cseq, bytes as usize);
+        self.queue.push_back((self.cseq, bytes));
+    }
+
     fn overloaded(&mut self, millis: u64) -> u64 {
         (0..millis).map(|_| self.tick(u64::MAX)).sum()
     }
@@ -123,6 +130,23 @@ fn what_a_fast_link_loses_at_the_start_is_little() {
     let carried = link.overloaded(300);
     assert!(carried >= 1_000_000, "{carried} bytes in 300 ms");
     assert!(link.overloaded(1_000) >= 19_000_000);
+}
+
+#[test]
+fn controls_that_are_always_under_way_keep_nothing_waiting_for_an_empty_way() {
+    let mut link = Link::new(27, 40);
+    while !matches!(link.credit.probe, Probe::Emptying { to: 0, .. }) {
+        link.overloaded(1);
+        assert!(link.now < Moment::from_millis(60_000), "now and then the way is emptied");
+    }
+    let mut carried = 0;
+    for ms in 0..5_000 {
+        if ms % 20 == 0 {
+            link.control(60);
+        }
+        carried += link.tick(u64::MAX);
+    }
+    assert!(carried > 27 * 4_000, "{carried} bytes in five seconds");
 }
 
 #[test]
