@@ -100,6 +100,8 @@ pub(super) struct EventRing {
     kept: usize,
     /// Events at or below this position may be missing.
     floor: Option<u64>,
+    /// The newest position of which an event has gone. None of the others is kept: clients tell the events of a position by their order.
+    cut: Option<u64>,
 }
 
 impl EventRing {
@@ -108,10 +110,17 @@ impl EventRing {
     }
 
     pub(super) fn push(&mut self, event: Arc<Event>) {
+        if self.cut == Some(event.seq) {
+            return;
+        }
         self.events.push_back(event);
-        while self.events.len() > self.kept {
-            if let Some(oldest) = self.events.pop_front().filter(|_| !planted(Fault::UntoldRingOverflow)) {
-                self.raise_floor(oldest.seq);
+        while let Some(oldest) =
+            self.events.front().map(|oldest| oldest.seq).filter(|seq| self.cut == Some(*seq) || self.events.len() > self.kept)
+        {
+            self.events.pop_front();
+            self.cut = Some(oldest);
+            if !planted(Fault::UntoldRingOverflow) {
+                self.raise_floor(oldest);
             }
         }
     }
@@ -123,7 +132,7 @@ impl EventRing {
 
     pub(super) fn clear(&mut self) {
         self.events.clear();
-        self.floor = None;
+        (self.floor, self.cut) = (None, None);
     }
 
     /// The newest position after `told` whose events may be missing, if there is one.

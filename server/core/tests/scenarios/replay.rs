@@ -1,8 +1,10 @@
 //! What comes after a token: in which order, from any node, whatever the token is.
 
 use expect_test::expect;
+use tickwire_core::engine::EngineConfig;
 
-use super::check;
+use super::world::{World, config};
+use super::{check, check_in};
 
 #[test]
 fn a_live_event_comes_behind_the_image_and_the_image_behind_the_replayed_ones() {
@@ -128,6 +130,32 @@ fn tokens_that_are_none_mean_images_too() {
             0 d: info stock.A | quote stock.A #1 bid=1 IMAGE
             0 d: complete
             0 d: heartbeat log:1
+        "#]],
+    );
+}
+
+#[test]
+fn of_a_position_all_events_are_kept_or_none() {
+    // Clients tell the events of a position by their order: the second must not come as if it were the first.
+    check_in(
+        World::new(EngineConfig { events_kept: 2, ..config() }),
+        "
+            new s.A; status s.A 1 OPEN; status s.A 2 HALTED; status s.A 2 OPEN; status s.A 3 CLOSED
+            open a resume=log:1; sub a s.A@0
+            status s.A 4 OPEN; status s.A 4 HALTED; status s.A 4 CLOSED
+            open b resume=log:3; sub b s.A@0",
+        expect![[r#"
+            0 a: welcome RESUMED heartbeat=5000
+            0 a: ack s.A@0 images=1
+            0 a: info s.A | gap s.A 1..3 | status s.A #3 CLOSED EVENT | status s.A #3 CLOSED IMAGE
+            0 a: complete
+            0 a: heartbeat log:3
+            0 a: status s.A #4 OPEN EVENT | status s.A #4 HALTED EVENT | status s.A #4 CLOSED EVENT
+            0 b: welcome RESUMED heartbeat=5000
+            0 b: ack s.A@0 images=1
+            0 b: info s.A | gap s.A 3..5 | status s.A #4 CLOSED IMAGE
+            0 b: complete
+            0 b: heartbeat log:4
         "#]],
     );
 }
