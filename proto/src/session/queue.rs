@@ -131,9 +131,7 @@ impl Member {
     pub(super) fn new(subscription: SubscriptionId, trades: bool) -> Self {
         Self { subscription, trades, trades_begun: false, trades_until: None, gap: None, dirty: None, waiting: 0, lost: None }
     }
-}
 
-impl Member {
     /// The log begins anew: positions mean something else.
     pub(super) fn restart(&mut self) {
         (self.trades_until, self.gap) = (None, None);

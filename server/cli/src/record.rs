@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use prost::Message as _;
 use tickwire_server::ingest::{LogNews, RecordFrom, follow_log};
 use tickwire_server::recording::{Reader, Recorded, Writer};
@@ -143,11 +143,11 @@ impl Record {
         if left_out > 0 {
             progress.say(&format!("{left_out} headers were left out: they are tables, lists or decimals"));
         }
-        let ended = match ended {
-            Ok(is_all) if !was_read => bail_unless(is_all, "nothing was recorded: the log was never reached"),
-            Ok(is_all) if self.until_end => bail_unless(is_all, "ended before all was recorded that was in the log at the start"),
-            other => other.map(|_| ()),
-        };
+        let ended = ended.and_then(|is_all| {
+            ensure!(is_all || was_read, "nothing was recorded: the log was never reached");
+            ensure!(is_all || !self.until_end, "ended before all was recorded that was in the log at the start");
+            Ok(())
+        });
         if ended.is_err() && messages == 0 && !self.append {
             // Nothing was recorded: the next try finds the name free.
             drop(writer);
@@ -209,10 +209,6 @@ impl Record {
         progress.tell(&format!("ended: {messages} messages came, {} has {bytes} bytes", self.file.display()));
         Ok(())
     }
-}
-
-fn bail_unless(is_all: bool, why: &str) -> Result<()> {
-    if is_all { Ok(()) } else { bail!("{why}") }
 }
 
 fn parse_from(text: &str) -> Result<From, String> {

@@ -97,10 +97,9 @@ impl Engine {
             let resumes_trades = connection.patterns.iter().any(|want| want.resumes_trades && want.pattern.matches(&instrument.symbol));
             self.enter(slot, id, None);
             self.place(self.now, slot, id, class, trades);
-            if let Some(subscription) = self.roster.get_mut(slot).and_then(|connection| connection.subscription(id)) {
-                if resumes_trades {
-                    subscription.resume_trades();
-                }
+            let entered = self.roster.get_mut(slot).filter(|_| resumes_trades);
+            if let Some(subscription) = entered.and_then(|connection| connection.subscription(id)) {
+                subscription.resume_trades();
             }
         }
     }
